@@ -1,0 +1,36 @@
+"""A 2-D convolution of two quantized tensors: patch embeddings and convolutional networks."""
+
+from __future__ import annotations
+
+from typing import final
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from stillbit.layers.base import QuantLayer
+from stillbit.layers.linear import latent
+from stillbit.layers.product import Convolution, Pair, convolution
+from stillbit.quantizers.base import Quantizer
+
+
+@final
+class QuantConv2d(QuantLayer, nn.Conv2d):
+    """`nn.Conv2d` whose kernel and image snap to their grids before they meet."""
+
+    weight_quantizer: Quantizer | None
+    input_quantizer: Quantizer | None
+
+    def forward(self, input: Float[Tensor, "batch c h w"]) -> Float[Tensor, "batch o p q"]:
+        """The convolution on codes; padding adds the value zero, or what the padding mode says."""
+        padding = self.padding
+        if self.padding_mode != "zeros" or isinstance(padding, str):
+            mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
+            input, padding = F.pad(input, self._reversed_padding_repeated_twice, mode=mode), (0, 0)
+        how = Convolution(_pair(self.stride), _pair(padding), _pair(self.dilation), self.groups)
+        image = latent(self.input_quantizer, input)
+        return convolution(image, latent(self.weight_quantizer, self.weight), self.bias, how)
+
+
+def _pair(value: tuple[int, ...]) -> Pair:
+    return value[0], value[1]

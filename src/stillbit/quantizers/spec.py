@@ -1,0 +1,124 @@
+"""What a tensor's quantizer shall be, as a value: a plan is made of these, and a file stores them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from stillbit.quantizers.base import Quantizer, Tensorkind, known
+from stillbit.quantizers.binary import Elastic, Sign
+from stillbit.quantizers.dorefa import DoReFaActivation, DoReFaWeight
+from stillbit.quantizers.granularity import Blocks, Granularity, named, per_tensor
+from stillbit.quantizers.grid import FLOAT_BITS, check_bits
+from stillbit.quantizers.lsq import LSQ, LSQPlus
+from stillbit.quantizers.minmax import MinMax
+from stillbit.quantizers.pact import PACT
+from stillbit.quantizers.statsq import StatsQ
+
+Range = Literal["signed", "unsigned", "shifted"]
+
+
+class Method(NamedTuple):
+    """The quantizer classes behind one name, a class for each kind of tensor that the method serves."""
+
+    weight: type[Quantizer] | None = None
+    activation: type[Quantizer] | None = None
+    shifted: type[Quantizer] | None = None
+    weight_options: tuple[tuple[str, Any], ...] = ()
+
+
+METHODS: dict[str, Method] = {
+    "lsq": Method(LSQ, LSQ, LSQPlus),
+    "lsq+": Method(LSQ, LSQPlus, LSQPlus, (("start", "three_sigma"),)),
+    "statsq": Method(weight=StatsQ),
+    "minmax": Method(MinMax, MinMax, weight_options=(("live", True),)),
+    "pact": Method(activation=PACT),
+    "dorefa": Method(DoReFaWeight, DoReFaActivation),
+    "elastic": Method(activation=Elastic),
+    "sign": Method(weight=Sign),
+}
+
+
+def register(name: str, method: Method) -> None:
+    """Make your own quantizer known under ``name``, so that plans and files can speak of it."""
+    if name in METHODS:
+        raise ValueError(f"a quantizer named {name!r} exists: choose another name")
+    METHODS[name] = method
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Bits, method, who shares a scale, and the range of one tensor.
+
+    ``range="auto"`` takes what the layer knows of its tensor: probabilities and ReLU outputs are unsigned, a GELU's
+    output is unsigned with a learned shift where the method has one. ``options`` go to the quantizer's constructor.
+    """
+
+    bits: int = 4
+    quantizer: str = "lsq"
+    granularity: Granularity = per_tensor
+    range: Range | Literal["auto"] = "auto"
+    options: dict[str, Any] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        """Refuse a wrong word here, where it was written."""
+        check_bits(self.bits)
+        known("quantizer", self.quantizer, METHODS)
+        known("range", self.range, ("auto", "signed", "unsigned", "shifted"))
+        if not isinstance(self.granularity, Granularity):
+            raise ValueError(f"granularity must be a value such as per_channel, got {self.granularity!r}")
+
+    @property
+    def is_float(self) -> bool:
+        """Whether the tensor stays as it is."""
+        return self.bits == FLOAT_BITS
+
+    def __str__(self) -> str:
+        """Say it in a word, as tables print it."""
+        return "float" if self.is_float else f"{self.bits} {self.quantizer} {self.granularity}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for JSON."""
+        return {**asdict(self), "granularity": str(self.granularity)}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Spec:
+        """The inverse of `to_dict`."""
+        return cls(**{**data, "granularity": named(data["granularity"])})
+
+
+def build(spec: Spec, kind: Tensorkind, blocks: Blocks, natural: Range) -> Quantizer | None:
+    """The quantizer of a tensor, or None where it stays float; ``natural`` is what its layer knows of its range."""
+    if spec.is_float:
+        return None
+    method = METHODS[spec.quantizer]
+    if kind == "weight":
+        if spec.range not in ("auto", "signed"):
+            raise ValueError(f"weights are signed, got range={spec.range!r}: leave range at 'auto'")
+        chosen, signed, options = method.weight, True, dict(method.weight_options)
+    else:
+        range_ = natural if spec.range == "auto" else spec.range
+        if range_ == "shifted" and method.shifted is None and spec.range == "auto":
+            range_ = "signed"
+        chosen = method.shifted if range_ == "shifted" else method.activation
+        signed, options = range_ == "signed", {}
+    if chosen is None:
+        raise ValueError(_refusal(spec, kind))
+    options |= spec.options
+    try:
+        return chosen(chosen.grid_for(spec.bits, signed), blocks, **options)
+    except TypeError as error:
+        raise ValueError(f"the quantizer {spec.quantizer!r} does not take these options: {error}") from None
+
+
+def _refusal(spec: Spec, kind: Tensorkind) -> str:
+    serving = [n for n, m in METHODS.items() if getattr(m, kind)]
+    if spec.range == "shifted":
+        serving = [n for n, m in METHODS.items() if m.shifted]
+        return f"the quantizer {spec.quantizer!r} has no learned shift: use one of {', '.join(serving)}"
+    why = {
+        "statsq": "takes its scale from the tensor itself, which for activations would change with every batch",
+        "sign": "takes its scale from the tensor itself, which for activations would change with every batch",
+    }.get(spec.quantizer, "is made for activations" if kind == "weight" else "is made for weights")
+    plural = "weights" if kind == "weight" else "activations"
+    return f"{spec.quantizer!r} {why}: for {plural} use one of {', '.join(serving)}"

@@ -1,0 +1,150 @@
+"""Find the start values of every quantizer from data, in one pass of the float model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stillbit.layers.walk import quantized, quantizers
+from stillbit.quantizers.base import Quantizer
+from stillbit.quantizers.calibrate import thin
+from stillbit.quantizers.granularity import gather
+from stillbit.quantizers.snap import Latent
+
+A_BATCH = 65536
+"""Elements kept of one quantizer's input a batch (over all its blocks)."""
+IN_ALL = 4 * A_BATCH
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What `calibrate` did: how much it saw, and what it noticed."""
+
+    batches: int
+    quantizers: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class _Seen:
+    """Samples of one quantizer's input, laid out so that every block keeps its own."""
+
+    rows: list[Tensor] = field(default_factory=list)
+    kept: int = 0
+
+
+def calibrate(model: nn.Module, batches: Iterable[Any], rule: str | None = None, *, again: bool = False) -> Calibration:
+    """Set every scale and shift: activations from ``batches``, weights from themselves.
+
+    A batch is a tensor, a tuple or list whose first entry is one (as a loader of images and labels gives), or a dict of
+    keyword arguments. The model runs in float and in eval mode; its own mode is restored. ``rule`` replaces the rule of
+    the plan (mse, mean_magnitude, percentile, minmax). Nothing changes unless every batch went well.
+    """
+    activations = _check(model, batches, again)
+    names = {id(q): f"{name} ({role})" for name, role, q in quantizers(model)}
+    seen = {id(q): _Seen() for q in activations}
+    count = 0
+    with _observing(model, activations, seen, names), torch.no_grad():
+        for batch in batches:
+            _run(model, batch)
+            count += 1
+    if not count:
+        raise ValueError("calibrate got no batch: give it an iterable such as a loader, or [images]")
+    notes = _start(activations, seen, names, rule)
+    for _, layer in quantized(model):
+        held = layer.quantizers().get("weight")
+        if held is not None:
+            held.start(layer.weight.detach())  # type: ignore[operator]
+    return Calibration(count, len(activations), tuple(notes))
+
+
+def _check(model: nn.Module, batches: Any, again: bool) -> list[Quantizer]:
+    every = list(quantizers(model))
+    if not every:
+        raise ValueError("calibrate needs a quantized model: call model = stillbit.quantize(model, 'w4a4') first")
+    if isinstance(batches, Tensor):
+        raise ValueError("calibrate takes an iterable of batches, got one tensor: write calibrate(model, [images])")
+    activations = [q for _, role, q in every if role != "weight"]
+    started = [f"{name} ({role})" for name, role, q in every if role != "weight" and q.is_started()]
+    if started and not again:
+        raise ValueError(
+            f"this model is calibrated already ({started[0]} and {len(started) - 1} more hold values from data): "
+            "write calibrate(model, batches, again=True) to find them anew"
+        )
+    return activations
+
+
+def _run(model: nn.Module, batch: Any) -> None:
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    if isinstance(batch, dict):
+        model(**{k: v.to(device) if isinstance(v, Tensor) else v for k, v in batch.items()})
+        return
+    first = batch[0] if isinstance(batch, tuple | list) and batch else batch
+    if not isinstance(first, Tensor):
+        raise ValueError(
+            f"a batch is a tensor, a tuple that begins with one, or a dict, got {type(first).__name__}: "
+            "write calibrate(model, [images])"
+        )
+    model(first.to(device))
+
+
+@contextmanager
+def _observing(
+    model: nn.Module, activations: list[Quantizer], seen: dict[int, _Seen], names: dict[int, str]
+) -> Iterator[None]:
+    """Quantizers that let floats through and look at them; whatever happens, the model is as before afterwards."""
+    modes = {module: module.training for module in model.modules()}
+
+    def look(quantizer: nn.Module, args: tuple[Any, ...], ready: Latent) -> Latent:
+        x = args[0]
+        if id(quantizer) in seen:
+            assert isinstance(quantizer, Quantizer), "only quantizers are observed"
+            _keep(seen[id(quantizer)], x, quantizer, names[id(quantizer)])
+        return Latent(x)
+
+    hooks = [q.register_forward_hook(look) for _, _, q in quantizers(model)]
+    model.eval()
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for module, training in modes.items():
+            module.training = training
+
+
+def _keep(seen: _Seen, x: Tensor, quantizer: Quantizer, name: str) -> None:
+    if not x.isfinite().all():
+        raise ValueError(f"calibrate met NaN or infinity in the input of {name}: check the batches and the weights")
+    blocks = prod(quantizer.blocks)
+    if x.numel() and seen.kept < IN_ALL:
+        rows = thin(gather(x, quantizer.blocks), max(A_BATCH // blocks, 64))
+        seen.rows.append(rows.float() if rows.dtype != torch.float64 else rows)
+        seen.kept += rows.numel()
+
+
+def _start(activations: list[Quantizer], seen: dict[int, _Seen], names: dict[int, str], rule: str | None) -> list[str]:
+    """Start values for all, or for none: a rule that fails leaves every quantizer as it was."""
+    before = [{k: v.clone() for k, v in q.state_dict().items()} for q in activations]
+    notes = []
+    try:
+        for quantizer in activations:
+            rows = seen[id(quantizer)].rows
+            if not rows:
+                notes.append(f"{names[id(quantizer)]} was never reached and keeps its default")
+                continue
+            samples = torch.cat(rows, 1).T.reshape(-1, *quantizer.blocks)
+            quantizer.start(samples, rule)
+            if quantizer.grid.signed and not quantizer.grid.offset and bool((samples >= 0).all()):
+                notes.append(f"{names[id(quantizer)]} saw no negative number: range='unsigned' would save a bit")
+    except Exception:
+        for quantizer, state in zip(activations, before, strict=True):
+            quantizer.load_state_dict(state)
+        raise
+    return notes

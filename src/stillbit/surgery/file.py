@@ -1,0 +1,174 @@
+"""One safetensors file for a quantized model: weights, scales, and the structure as JSON. Nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from stillbit.surgery import timm_names
+from stillbit.surgery.plan import Plan
+from stillbit.surgery.swap import rebuild, record_of
+
+M = TypeVar("M", bound=nn.Module)
+
+FORMAT = 1
+"""The version of the layout written here; files of a later one are refused."""
+
+
+def save(model: nn.Module, path: str | os.PathLike[str]) -> Path:
+    """Write weights, scales and structure to ``path`` (a .safetensors file), all of it or nothing."""
+    record = record_of(model)
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise ValueError(f"there is no folder {target.parent}: make it first")
+    if target.is_dir():
+        raise ValueError(f"{target} is a folder: name a file, such as {target / 'model.safetensors'}")
+    tensors = {k: v.detach().contiguous().cpu().clone() for k, v in model.state_dict().items()}
+    about = {
+        "format": FORMAT,
+        "model": _architecture(model, record.plan, tensors),
+        "class": type(model).__name__,
+        "plan": record.plan.to_dict(),
+        "checksum": _checksum(tensors),
+    }
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    os.close(handle)
+    try:
+        save_file(tensors, temporary, metadata={"stillbit": json.dumps(about)})
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return target
+
+
+def load(path: str | os.PathLike[str], model: M | None = None) -> M:
+    """The quantized model that `save` wrote.
+
+    A model of timm's is built from its name; for any other pass the float ``model`` it was made from (its numbers do
+    not matter, and it is left as it is).
+    """
+    source = Path(path)
+    about = _about(source)
+    tensors = _tensors(source, about)
+    plan = Plan.from_dict(about["plan"])
+    fresh = _float_model(model, about, source)
+    try:
+        built = rebuild(fresh, plan)
+    except ValueError as error:
+        raise ValueError(f"{source} holds another model ({about['class']}): {error}") from None
+    _compare(source, about, built.state_dict(), tensors)
+    built.load_state_dict(tensors, assign=True)
+    for parameter, before in zip(built.parameters(), fresh.parameters(), strict=False):
+        parameter.requires_grad_(before.requires_grad)
+    return built  # type: ignore[return-value]
+
+
+def _about(source: Path) -> dict[str, Any]:
+    """The structure a file carries, or one sentence about why there is none."""
+    if not source.is_file():
+        raise ValueError(f"there is no file {source}")
+    with source.open("rb") as file:
+        head = file.read(8)
+    if head[:2] == b"PK" or head[:1] == b"\x80":
+        raise ValueError(
+            f"{source} is a pickle, which stillbit never opens: write models with stillbit.save(model, path)"
+        )
+    try:
+        with safe_open(source, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{source} is truncated or no safetensors file ({error}): save it again") from None
+    if "stillbit" not in metadata:
+        raise ValueError(f"{source} has no stillbit structure inside: write it with stillbit.save(model, path)")
+    try:
+        about = json.loads(metadata["stillbit"])
+        written = int(about["format"])
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"the structure inside {source} cannot be read: the file is damaged, save it again") from None
+    if written > FORMAT:
+        raise ValueError(
+            f"{source} was written by a newer stillbit (format {written}, this one reads up to {FORMAT}): "
+            "pip install --upgrade stillbit"
+        )
+    missing = {"model", "class", "plan", "checksum"} - set(about)
+    if missing:
+        raise ValueError(f"the structure inside {source} lacks {', '.join(sorted(missing))}: save it again")
+    return dict(about)
+
+
+def _tensors(source: Path, about: dict[str, Any]) -> dict[str, Tensor]:
+    try:
+        with safe_open(source, framework="pt") as file:
+            tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{source} is truncated ({error}): save it again") from None
+    if _checksum(tensors) != about["checksum"]:
+        raise ValueError(f"{source} is damaged, its checksum does not fit its numbers: save it again")
+    return tensors
+
+
+def _float_model(model: nn.Module | None, about: dict[str, Any], source: Path) -> nn.Module:
+    """A float model to rebuild on: a copy of the one given, or one made anew from timm's name."""
+    if model is not None:
+        return deepcopy(model)
+    made = about["model"]
+    if made is None:
+        raise ValueError(
+            f"{source} holds a {about['class']} that timm cannot build by name: "
+            "pass the float model it was made from, load(path, model=your_model)"
+        )
+    return timm_names.create(made)
+
+
+def _architecture(model: nn.Module, plan: Plan, tensors: dict[str, Tensor]) -> dict[str, Any] | None:
+    """How timm builds this model, if building it so gives the very same names and shapes."""
+    made = timm_names.describe(model)
+    if made is None:
+        return None
+    try:
+        with torch.device("meta"):
+            ghost = rebuild(timm_names.create(made), plan)
+    except Exception:  # whatever timm says: the file then asks for the float model
+        return None
+    shapes = {k: v.shape for k, v in ghost.state_dict().items()}
+    return made if shapes == {k: v.shape for k, v in tensors.items()} else None
+
+
+def _compare(source: Path, about: dict[str, Any], wanted: dict[str, Tensor], held: dict[str, Tensor]) -> None:
+    shapes = {k: tuple(v.shape) for k, v in held.items()}
+    for name, tensor in wanted.items():
+        if name not in shapes:
+            raise ValueError(f"{source} holds another model ({about['class']}): it has no {name}")
+        if shapes.pop(name) != tuple(tensor.shape):
+            was, now = tuple(held[name].shape), tuple(tensor.shape)
+            raise ValueError(f"{source} holds another model ({about['class']}): {name} is {was} there and {now} here")
+    if shapes:
+        raise ValueError(f"{source} holds another model ({about['class']}): it also has {next(iter(shapes))}")
+
+
+def _checksum(tensors: dict[str, Tensor]) -> str:
+    """SHA-256 over names, types, shapes and bytes, in the order of the names."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)};".encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

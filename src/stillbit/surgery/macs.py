@@ -1,0 +1,103 @@
+"""Count multiply-accumulates on the meta device: all of them, and those that run on codes."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from stillbit.layers.attention import QuantAttention
+from stillbit.layers.base import QuantLayer
+from stillbit.layers.merged_attention import MergedAttention
+from stillbit.layers.walk import quantized
+
+
+@dataclass(frozen=True)
+class Macs:
+    """Multiply-accumulates of one sample: in all, on codes on both sides, and a module's own."""
+
+    total: int
+    on_codes: int
+    by_module: dict[str, int]
+
+    @property
+    def share(self) -> float:
+        """The part that runs on codes."""
+        return self.on_codes / self.total if self.total else 0.0
+
+
+def count(model: nn.Module, example: Any = None) -> Macs:
+    """Run ``model`` once on the meta device; ``example`` is an input, by default one image of the model's own size."""
+    inputs = _inputs(model, example)
+    ghost = _ghost(model).eval().requires_grad_(False)
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        ghost(**inputs) if isinstance(inputs, dict) else ghost(inputs)
+    flops = {k: sum(v.values()) // 2 for k, v in counter.get_flop_counts().items()}
+    prefix = f"{type(ghost).__name__}."
+    inside = {k.removeprefix(prefix): v for k, v in flops.items() if k != "Global"}
+    own = {name: _own(name, inside) for name, _ in ghost.named_modules() if name}
+    total = flops.get("Global", 0)
+    codes = sum(own.get(name, 0) for name, layer in quantized(ghost) if _on_codes(layer))
+    return Macs(total, codes, {k: v for k, v in own.items() if v})
+
+
+def example_of(model: nn.Module) -> Tensor | None:
+    """One image of the size the model says it wants, on the meta device; None if it does not say."""
+    embed: Any = getattr(model, "patch_embed", None)
+    config: Any = getattr(model, "pretrained_cfg", None) or {}
+    size = config.get("input_size")
+    image = getattr(embed, "img_size", None)
+    if isinstance(image, tuple) and len(image) == 2:
+        channels = embed.proj.in_channels if hasattr(embed, "proj") else 3
+        size = (channels, *image)
+    return None if size is None else torch.empty(1, *size, device="meta")
+
+
+def _inputs(model: nn.Module, example: Any) -> Any:
+    if example is None:
+        example = example_of(model)
+    if example is None:
+        raise ValueError("the model does not say what it takes in: pass example=one_batch")
+    if isinstance(example, dict):
+        return {k: v.to("meta") if isinstance(v, Tensor) else v for k, v in example.items()}
+    return example.to("meta")
+
+
+def _ghost(model: nn.Module) -> nn.Module:
+    """A copy of the model without its numbers."""
+    memo: dict[int, Any] = {}
+    for module in model.modules():
+        for p in module._parameters.values():
+            if p is not None:
+                memo[id(p)] = nn.Parameter(p.to("meta"), p.requires_grad)
+        for b in module._buffers.values():
+            if b is not None:
+                memo[id(b)] = b.to("meta")
+    return deepcopy(model, memo)
+
+
+def _own(name: str, inside: dict[str, int]) -> int:
+    """What a module computes itself, its children's share taken off."""
+    depth = name.count(".") + 1
+    below = sum(v for k, v in inside.items() if k.startswith(f"{name}.") and k.count(".") == depth)
+    return inside.get(name, 0) - below
+
+
+def _on_codes(layer: QuantLayer) -> bool:
+    """Whether both sides of the layer's own products are quantized."""
+    held = set(layer.quantizers())
+    if isinstance(layer, MergedAttention):  # its key is the input, which qk quantizes
+        return {"query", "value", "probability"} <= held and _on_codes_input(layer.qk)
+    if isinstance(layer, QuantAttention):
+        return {"query", "key", "value", "probability"} <= held
+    shared = getattr(layer, "shares_input", False)
+    return "weight" in held and ("input" in held or shared)
+
+
+def _on_codes_input(layer: nn.Module) -> bool:
+    return isinstance(layer, QuantLayer) and "input" in layer.quantizers()

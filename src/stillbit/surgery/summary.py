@@ -1,0 +1,145 @@
+"""Say honestly what a model computes on: a row a layer, and what stayed float and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from io import StringIO
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+
+from stillbit.layers.base import QuantLayer
+from stillbit.layers.merged_attention import MergedAttention
+from stillbit.layers.walk import quantized
+from stillbit.quantizers.base import Quantizer
+from stillbit.surgery import macs
+from stillbit.surgery.swap import record_of
+
+WEIGHT_LAYERS = (nn.Linear, nn.Conv2d, nn.Embedding)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One module: its quantizers by role, or why it stayed float."""
+
+    module: str
+    layer: str
+    quantizers: dict[str, str]
+    parameters: int
+    macs: int | None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Every row, and the totals. `print` it for a table; `weight_bytes` is what the codes and scales take packed."""
+
+    rows: tuple[Row, ...]
+    parameters: int
+    weight_bytes: int
+    macs: int | None
+    macs_on_codes: int | None
+    calibrated: bool
+
+    def __str__(self) -> str:
+        """The table."""
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for column, justify in (("module", "left"), ("layer", "left"), ("quantizers", "left"), ("params", "right")):
+            table.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
+        if self.macs is not None:
+            table.add_column("MACs", justify="right")
+        for row in self.rows:
+            said = "  ".join(f"{role} {bits}" for role, bits in row.quantizers.items())
+            cells = [row.module, row.layer, "; ".join(s for s in (said, row.note) if s), _short(row.parameters)]
+            table.add_row(*cells, *([] if self.macs is None else [_short(row.macs or 0)]))
+        page = StringIO()
+        console = Console(file=page, width=140, highlight=False)
+        console.print(table)
+        console.print(self._totals())
+        return page.getvalue().rstrip()
+
+    def _totals(self) -> str:
+        lines = [f"{_short(self.parameters)} parameters, {self.weight_bytes / 1e6:.2f} MB packed"]
+        if self.macs is not None and self.macs_on_codes is not None:
+            share = self.macs_on_codes / max(self.macs, 1)
+            lines.append(f"{_short(self.macs)} MACs a sample, {share:.1%} of them on codes")
+        if not self.calibrated:
+            lines.append("not calibrated: call stillbit.calibrate(model, batches) before you train or evaluate")
+        return "\n".join(lines)
+
+
+def summary(model: nn.Module, example: Any = None) -> Summary:
+    """What every layer of a quantized model computes on.
+
+    ``example`` is an input to count multiply-accumulates with; timm models say themselves what they take in. Without
+    one the column is left out.
+    """
+    record = record_of(model)
+    counted = None
+    if example is not None or macs.example_of(model) is not None:
+        counted = macs.count(model, example)
+    layers = dict(quantized(model))
+    rows = [
+        _row(name, module, layers.get(name), record.floats.get(name, ""), counted)
+        for name, module in model.named_modules()
+        if _shown(name, module, layers, record.floats)
+    ]
+    held = [q for layer in layers.values() for role, q in layer.quantizers().items() if role != "weight"]
+    waiting = [q for q in held if hasattr(q, "started") and not q.is_started()]
+    return Summary(
+        rows=tuple(rows),
+        parameters=sum(p.numel() for p in model.parameters()),
+        weight_bytes=_packed_bytes(model),
+        macs=counted.total if counted else None,
+        macs_on_codes=counted.on_codes if counted else None,
+        calibrated=not waiting,
+    )
+
+
+def _shown(name: str, module: nn.Module, layers: dict[str, QuantLayer], floats: dict[str, str]) -> bool:
+    return name in layers or name in floats or isinstance(module, WEIGHT_LAYERS)
+
+
+def _row(name: str, module: nn.Module, layer: QuantLayer | None, why: str, counted: macs.Macs | None) -> Row:
+    held = {} if layer is None else {role: _said(q) for role, q in layer.quantizers().items()}
+    note = _merge_note(module) if isinstance(module, MergedAttention) else ""
+    if getattr(module, "shares_input", False):
+        note = "input: the codes of qk"
+    if not held and not note:
+        note = f"float: {why or 'put in after quantize'}"
+    parameters = sum(p.numel() for p in module.parameters(recurse=isinstance(module, WEIGHT_LAYERS)))
+    own = None if counted is None else counted.by_module.get(name, 0)
+    return Row(name, type(module).__name__, held, parameters, own, note)
+
+
+def _said(quantizer: Quantizer) -> str:
+    blocks = "x".join(str(b) for b in quantizer.blocks if b > 1) or "1"
+    return f"{quantizer.grid} {type(quantizer).__name__}/{blocks}"
+
+
+def _merge_note(attention: MergedAttention) -> str:
+    """What the query-key merge costs: a C x C matrix a head in place of two C x C / heads ones, and longer scores."""
+    width = attention.qk.in_features
+    weights = attention.qk.weight.numel() / (2 * width * attention.v.out_features)
+    scores = width * attention.num_heads / attention.v.out_features
+    return f"query and key merged: weights x{weights:.3g}, score MACs x{scores:.3g}"
+
+
+def _packed_bytes(model: nn.Module) -> int:
+    """Codes at their true width, everything else as it is stored."""
+    bits = {}
+    for _, layer in quantized(model):
+        held, weight = layer.quantizers().get("weight"), getattr(layer, "weight", None)
+        if held is not None and weight is not None:
+            bits[id(weight)] = held.grid.bits
+    stored = sum(p.numel() * bits.get(id(p), 8 * p.element_size()) for p in model.parameters())
+    return -(-stored // 8)
+
+
+def _short(number: float) -> str:
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:.3g} {letter}"
+    return f"{number:.0f}"

@@ -1,0 +1,204 @@
+"""Float model in, quantized model out, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from stillbit.layers.attention import QuantAttention
+from stillbit.layers.base import QuantLayer
+from stillbit.layers.linear import QuantLinear
+from stillbit.layers.merged_attention import MergedAttention
+from stillbit.layers.walk import quantized
+from stillbit.quantizers.base import Quantizer
+from stillbit.quantizers.spec import build
+from stillbit.surgery.plan import AttentionSpec, LayerSpec, Plan
+from stillbit.surgery.site import Headed, Site
+from stillbit.surgery.survey import survey
+
+M = TypeVar("M", bound=nn.Module)
+Chosen = dict[str, LayerSpec | AttentionSpec | None]
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was done to a model: the plan, and what stayed float, each with the reason."""
+
+    plan: Plan
+    floats: dict[str, str]
+
+
+def quantize(model: M, plan: Plan | str, *, inplace: bool = False) -> M:
+    """A model that computes on the grids of ``plan``; weights have their scales, activations await `calibrate`.
+
+    ``plan`` is a `Plan` or a preset such as "w4a4". The float model is left as it is unless ``inplace=True``; a call
+    that fails leaves it as it is in any case.
+    """
+    return _quantize(model, plan, inplace=inplace, start=True)
+
+
+def dequantize(model: M, *, inplace: bool = False) -> M:
+    """The float model again, with the weights as they are now. Merged query-key matrices stay merged."""
+    if not any(True for _ in quantized(model)):
+        raise ValueError("this model is not quantized: there is nothing to take back")
+    target = model if inplace else deepcopy(model)
+    if isinstance(target, QuantLayer):
+        return target.release()  # type: ignore[return-value]
+    _put(target, {id(layer): layer.release() for _, layer in quantized(target)})
+    target.__dict__.pop("_stillbit", None)
+    return target
+
+
+def record_of(model: nn.Module) -> Record:
+    """What `quantize` noted on a model."""
+    record = model.__dict__.get("_stillbit")
+    if not isinstance(record, Record):
+        raise ValueError("this model was not made by stillbit: call model = stillbit.quantize(model, 'w4a4') first")
+    return record
+
+
+def rebuild(model: M, plan: Plan) -> M:
+    """`quantize` in place without looking at any weight, for a file that brings its own scales."""
+    return _quantize(model, plan, inplace=True, start=False)
+
+
+def _quantize(model: M, plan: Plan | str, *, inplace: bool, start: bool) -> M:
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"quantize takes a model (nn.Module), got {type(model).__name__}: quantize(model, 'w4a4')")
+    if any(True for _ in quantized(model)):
+        raise ValueError("this model is quantized already: call stillbit.dequantize(model) first, or load it anew")
+    plan = Plan.of(plan)
+    target = model if inplace else deepcopy(model)
+    found = survey(target)
+    chosen = plan.choose(found.sites)
+    swaps = {id(site.module): _layer(site, chosen) for site in found.sites if chosen.get(site.name) is not None}
+    if start:
+        _start_weights(swaps)
+    floats = {**found.floats, **{s.name: "no rule speaks of it" for s in found.sites if s.name not in chosen}}
+    floats |= {name: "the plan says so" for name, spec in chosen.items() if spec is None}
+    if id(target) in swaps:
+        if inplace:
+            raise ValueError("a single layer cannot be replaced in place: use the result of quantize(layer, plan)")
+        target = swaps[id(target)]  # type: ignore[assignment]
+    else:
+        _put(target, swaps)
+    target.__dict__["_stillbit"] = Record(plan, floats)
+    return target
+
+
+def _layer(site: Site, chosen: Chosen) -> QuantLayer:
+    """The quantized layer of one site."""
+    spec = chosen[site.name]
+    try:
+        if isinstance(spec, AttentionSpec):
+            return _attention(site, spec, chosen)
+        assert isinstance(spec, LayerSpec), "sites without a spec are left out"
+        return _weighted(site, spec)
+    except ValueError as error:
+        raise ValueError(f"{site.name}: {error}") from None
+
+
+def _weighted(site: Site, spec: LayerSpec) -> QuantLayer:
+    module = site.module
+    weight: torch.Tensor = module.weight  # type: ignore[assignment]
+    parts: dict[str, Quantizer | None] = {}
+    with weight.device:
+        heads, axis = (site.heads.blocks, site.heads.axis) if site.heads else (None, 0)
+        cut = spec.weight.granularity.of_weight(tuple(weight.shape), heads=heads, head_axis=axis)
+        parts["weight_quantizer"] = build(spec.weight, "weight", cut, "signed")
+        if "input_quantizer" in site.layer.roles and not spec.input.is_float:
+            granularity = spec.input.granularity
+            if isinstance(module, nn.Conv2d):
+                blocks = granularity.of_image(module.in_channels)
+            else:
+                inner_heads = heads if axis == 1 else None
+                blocks = granularity.of_tokens(weight.size(1), tokens=site.tokens, heads=inner_heads)
+            parts["input_quantizer"] = build(spec.input, "activation", blocks, site.range)
+    return site.layer.adopt(module, **_fitted(parts, module, weight))
+
+
+def _attention(site: Site, spec: AttentionSpec, chosen: Chosen) -> QuantLayer:
+    module = site.module
+    assert issubclass(site.layer, QuantAttention), "attention sites hold attention layers"
+    merged = _merged(site, chosen) if spec.merge else None
+    weight: torch.Tensor = module.get_submodule("proj").weight  # type: ignore[assignment]
+    parts: dict[str, Quantizer | None] = {}
+    # A merged query has the channels of the input; the probabilities have a column a key.
+    widths = {"query": weight.size(0) if merged else site.width, "probability": site.tokens}
+    roles = MergedAttention.roles if merged is not None else site.layer.roles
+    with weight.device:
+        for role in (r.removesuffix("_quantizer") for r in roles):
+            tensor = getattr(spec, role)
+            width = widths.get(role, site.width)
+            if width is None and tensor.granularity.kind in ("channel", "group"):
+                raise ValueError(f"{tensor.granularity} of {role} needs a fixed number of tokens: use per_head")
+            blocks = tensor.granularity.of_heads(site.num_heads, width or 1, tokens=site.tokens)
+            natural = "unsigned" if role == "probability" else "signed"
+            parts[f"{role}_quantizer"] = build(tensor, "activation", blocks, natural)  # type: ignore[arg-type]
+    fitted = _fitted(parts, module, weight)
+    if merged is None:
+        return site.layer.adopt(module, **fitted)
+    for name, quantizer in fitted.items():
+        setattr(merged, name, quantizer)
+    return merged
+
+
+def _merged(site: Site, chosen: Chosen) -> MergedAttention:
+    """The merged attention, its two linears quantized as the plan wants the fused one."""
+    if site.merge is None:
+        raise ValueError("its query and key cannot be merged (cosine attention normalises them): use merge=False")
+    merged = site.merge(site.module)
+    assert isinstance(merged, MergedAttention), "a family merges into a merged attention"
+    spec = chosen.get(f"{site.name}.qkv")
+    if isinstance(spec, LayerSpec):
+        for child in ("qk", "v"):
+            inside = Site(
+                f"{site.name}.{child}",
+                merged.get_submodule(child),
+                (child, "heads", "mhsa", "linear"),
+                QuantLinear,
+                heads=Headed(site.num_heads, 0),
+                tokens=site.tokens,
+            )
+            layer = _weighted(inside, spec)
+            if child == "v" and not spec.input.is_float:
+                layer.input_quantizer, layer.shares_input = None, True  # type: ignore[assignment]
+            setattr(merged, child, layer)
+    return merged
+
+
+def _fitted(parts: dict[str, Quantizer | None], module: nn.Module, weight: torch.Tensor) -> dict[str, Quantizer | None]:
+    """Quantizers in the mode of the module they enter, their scales in float32, or in float64 where the model is."""
+    for quantizer in parts.values():
+        if quantizer is not None:
+            quantizer.train(module.training)
+            quantizer.to(torch.float64 if weight.dtype == torch.float64 else torch.float32)
+    return parts
+
+
+def _start_weights(swaps: dict[int, QuantLayer]) -> None:
+    for root in swaps.values():
+        for _, layer in quantized(root):
+            weight, quantizer = getattr(layer, "weight", None), getattr(layer, "weight_quantizer", None)
+            if quantizer is not None and weight is not None and not weight.is_meta:
+                quantizer.start(weight.detach())
+
+
+def _put(model: nn.Module, swaps: Mapping[int, nn.Module]) -> None:
+    """Replace modules wherever they stand, a shared module everywhere by the same layer."""
+    seen: set[int] = set()
+    waiting = [model]
+    while waiting:
+        module = waiting.pop()
+        if id(module) in seen:
+            continue
+        seen.add(id(module))
+        for name, child in module._modules.items():
+            if child is not None:
+                module._modules[name] = swaps.get(id(child), child)
+        waiting.extend(m for m in module._modules.values() if m is not None)

@@ -1,0 +1,98 @@
+"""timm's plain transformers: every model whose blocks use timm's `Attention` and `Mlp` (ViT, DeiT, PiT, Mixer, ...)."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+from timm.layers import Attention, GluMlp, Mlp, SwiGLU
+from torch import nn
+
+from stillbit.layers.attention import QuantAttention
+from stillbit.layers.linear import QuantLinear
+from stillbit.layers.merged_attention import MergedAttention
+from stillbit.quantizers.spec import Range
+from stillbit.surgery.qk_reparam import merge
+from stillbit.surgery.site import Headed, Site, weight_site
+
+
+@final
+class QuantViTAttention(QuantAttention, Attention):
+    """timm's attention, quantized."""
+
+
+@final
+class MergedViTAttention(MergedAttention, Attention):
+    """timm's attention with query and key merged."""
+
+
+def claim(name: str, module: nn.Module, model: nn.Module) -> list[Site]:
+    """The sites of an attention or an MLP of timm's; nothing for other modules."""
+    if type(module) is Attention:
+        return attention_sites(name, module, _tokens(model), QuantViTAttention, MergedViTAttention)
+    if type(module) in (Mlp, GluMlp, SwiGLU):
+        return _mlp_sites(name, module, _tokens(model))
+    return []
+
+
+def attention_sites(
+    name: str,
+    module: Any,
+    tokens: int | None,
+    layer: type[QuantAttention],
+    merged: type[MergedAttention] | None,
+) -> list[Site]:
+    """An attention with a fused qkv: itself and its linears."""
+    heads, width = module.num_heads, module.qkv.out_features // (3 * module.num_heads)
+    linears = {
+        "qkv": Headed(3 * heads, 0),
+        "proj": Headed(heads, 1),
+        "gate": Headed(heads, 0) if getattr(module, "gate", None) is not None else None,
+    }
+    sites = [
+        Site(
+            name,
+            module,
+            ("attention", "mhsa"),
+            layer,
+            tokens=tokens,
+            num_heads=heads,
+            width=width,
+            merge=None if merged is None else lambda attention: merge(attention, merged),
+        )
+    ]
+    for child, headed in linears.items():
+        if headed is not None:
+            roles = (child, "heads", "mhsa", "linear")
+            inside = getattr(module, child)
+            sites.append(Site(f"{name}.{child}", inside, roles, QuantLinear, heads=headed, tokens=tokens))
+    return sites
+
+
+def _mlp_sites(name: str, module: nn.Module, tokens: int | None) -> list[Site]:
+    sites = []
+    for child, layer in module.named_children():
+        role = "fc2" if child == "fc2" else "fc1" if child.startswith("fc1") else None
+        if role is None or not isinstance(layer, nn.Linear | nn.Conv2d):
+            continue
+        range_: Range = _after(module) if role == "fc2" else "signed"
+        sites.append(weight_site(f"{name}.{child}", layer, (role, "ffn"), range_, tokens))
+    return sites
+
+
+def _after(mlp: Any) -> Range:
+    """What is known of the input of fc2: what the activation makes, unless a norm or a gate stands behind it."""
+    if type(mlp) is not Mlp or not isinstance(mlp.norm, nn.Identity):
+        return "signed"
+    if isinstance(mlp.act, nn.ReLU | nn.ReLU6):
+        return "unsigned"
+    return "shifted" if isinstance(mlp.act, nn.GELU | nn.SiLU) or "GELU" in type(mlp.act).__name__ else "signed"
+
+
+def _tokens(model: Any) -> int | None:
+    """How many tokens enter a block, where the model fixes it."""
+    patches = getattr(getattr(model, "patch_embed", None), "num_patches", None)
+    fixed = not getattr(model, "dynamic_img_size", False) and isinstance(
+        getattr(model, "patch_drop", nn.Identity()), nn.Identity
+    )
+    prefix = getattr(model, "num_prefix_tokens", None)
+    return patches + prefix if patches is not None and prefix is not None and fixed else None
