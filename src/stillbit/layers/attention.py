@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -30,12 +30,16 @@ class QuantAttention(QuantLayer):
         "value_quantizer",
         "probability_quantizer",
     )
+    reads_qkv_weight: ClassVar[bool] = False
+    """Whether the float class reads the weight of ``qkv`` past its forward, so that it must be float to run."""
+
     query_quantizer: Quantizer | None
     key_quantizer: Quantizer | None
     value_quantizer: Quantizer | None
     probability_quantizer: Quantizer | None
 
     num_heads: int
+    head_dim: int
     scale: float
     qkv: nn.Linear
     proj: nn.Linear
@@ -83,9 +87,10 @@ class QuantAttention(QuantLayer):
         return mixed.transpose(1, 2).flatten(2)
 
     def is_float(self) -> bool:
-        """Whether both products are float; the linears look after themselves."""
+        """Whether the float class can run: both products are float, and the linears look after themselves."""
         operands = (self.query_quantizer, self.key_quantizer, self.value_quantizer, self.probability_quantizer)
-        return all(quantizer is None for quantizer in operands)
+        held = self.reads_qkv_weight and isinstance(self.qkv, QuantLayer) and bool(self.qkv.quantizers())
+        return not held and all(quantizer is None for quantizer in operands)
 
 
 def additive(mask: Tensor | None, is_causal: bool, logits: Logits) -> Tensor | None:
@@ -96,3 +101,11 @@ def additive(mask: Tensor | None, is_causal: bool, logits: Logits) -> Tensor | N
     if mask is not None and mask.dtype == torch.bool:
         return logits.new_zeros(()).masked_fill(~mask, float("-inf"))
     return mask
+
+
+def joined_bias(attention: Any) -> Tensor | None:
+    """The bias of ``qkv``: its own, or the parts that EVA, BEiT and Swin v2 keep apart (a key needs none)."""
+    if getattr(attention, "q_bias", None) is None:
+        bias: Tensor | None = attention.qkv.bias
+        return bias
+    return torch.cat((attention.q_bias, attention.k_bias, attention.v_bias))

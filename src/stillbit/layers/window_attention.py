@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from stillbit.layers.attention import Heads, Logits, QuantAttention
-from stillbit.layers.linear import QuantLinear, linear
+from stillbit.layers.attention import Heads, Logits, QuantAttention, joined_bias
+from stillbit.layers.linear import linear
 
 Mask = Float[Tensor, "windows tokens tokens"]
 
@@ -35,9 +34,7 @@ class QuantWindowAttention(QuantAttention):
 class QuantCosineAttention(QuantAttention):
     """Swin version 2: normalised query and key, a learned temperature, a position bias from a small MLP."""
 
-    q_bias: Tensor | None
-    k_bias: Tensor
-    v_bias: Tensor
+    reads_qkv_weight = True
     logit_scale: Tensor
     cpb_mlp: nn.Module
     relative_coords_table: Tensor
@@ -48,16 +45,10 @@ class QuantCosineAttention(QuantAttention):
         if self.is_float():
             y: Tensor = super(QuantAttention, self).forward(x, mask)
             return y
-        bias = None if self.q_bias is None else torch.cat((self.q_bias, self.k_bias, self.v_bias))
-        q, k, v = self.split(linear(self.qkv, x, bias))
+        q, k, v = self.split(linear(self.qkv, x, joined_bias(self)))
         logits = self.cosine(q, k) + self.position()
         y = self.proj_drop(self.proj(self.mix(between_windows(logits, mask), v)))
         return y
-
-    def is_float(self) -> bool:
-        """The float class reads the weight of ``qkv`` past its forward, so that layer must be float too."""
-        held = isinstance(self.qkv, QuantLinear) and bool(self.qkv.quantizers())
-        return super().is_float() and not held
 
     def cosine(self, q: Heads, k: Heads) -> Logits:
         """The cosine of query and key, times a temperature of at most 100."""

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from stillbit.quantizers.calibrate import RULES, Start, standard
+from stillbit.quantizers.calibrate import RULES, Rule, Start, standard
 from stillbit.quantizers.gradscale import GRADSCALES, tame
 from stillbit.quantizers.granularity import Blocks
 from stillbit.quantizers.grid import Grid
@@ -97,13 +97,18 @@ class Learned(Quantizer, ABC):
 
     def start(self, x: Float[Tensor, "*shape"], rule: str | None = None) -> None:
         """Begin at the scale that ``rule`` finds in ``x``."""
-        self.take(RULES[rule or self.rule](x, self.grid, self.blocks, False))
+        self.take(rule_named(rule or self.rule)(x, self.grid, self.blocks, False))
 
     @torch.no_grad()
     def take(self, start: Start) -> None:
         """Copy a start value into the parameter."""
         self.scale.copy_(start.scale.clamp_min(SMALLEST_SCALE))
         self.started.fill_(True)
+
+
+def rule_named(name: str) -> Rule:
+    """The rule for start values with this name."""
+    return RULES[known("start", name, RULES)]
 
 
 def known(what: str, name: str, names: Collection[str]) -> str:

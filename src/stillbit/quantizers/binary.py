@@ -8,8 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from stillbit.quantizers.base import SMALLEST_SCALE, Learned, Quantizer
-from stillbit.quantizers.calibrate import RULES
+from stillbit.quantizers.base import SMALLEST_SCALE, Learned, Quantizer, rule_named
 from stillbit.quantizers.granularity import Blocks, gathered_sum, spread, wide
 from stillbit.quantizers.grid import Grid
 from stillbit.quantizers.snap import Latent
@@ -42,7 +41,7 @@ class Elastic(Learned):
         """BiT's start, alpha = 2 mean|x| or 4 mean|x| ({0, 1}), unless another rule is asked for."""
         rule = rule or self.rule
         self.threshold.zero_()
-        self.take(RULES[rule](x, self.grid, self.blocks, False))
+        self.take(rule_named(rule)(x, self.grid, self.blocks, False))
         if rule == "mean_magnitude":
             # BiT: alpha = 2 mean|x| for {-1, 1} and 4 mean|x| for {0, 1}: both are a scale of 4 mean|x|.
             self.scale.mul_(2)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.linalg import vecdot
 
 from stillbit.quantizers.granularity import Blocks, gather
 from stillbit.quantizers.grid import Grid
@@ -21,9 +22,13 @@ from stillbit.quantizers.snap import to_level
 
 SEARCHED, POLISHED = 2**20, 2**22
 """Elements that the coarse search and the polishing look at, over all blocks; a block of 2048 is never thinned."""
-POLISHING_STEPS = 50
+POLISHING_STEPS = 20
+SMALL = 2**14
+"""A tensor of so many elements is searched without thrift."""
 TOLERANCE = 1e-5
 """Relative change of the scale at which the alternation stops, as in the authors' code."""
+_NEAR = [0.9 + 0.01 * i for i in range(21)]
+"""Around the best range of the coarse search, whose steps are 10 % wide."""
 _TINY = 1e-30
 
 
@@ -38,7 +43,7 @@ Rule = Callable[[Tensor, Grid, Blocks, bool], Start]
 
 
 def mse(x: Float[Tensor, "*shape"], grid: Grid, blocks: Blocks, shifted: bool = False) -> Start:
-    """The scale (and shift) of least squared error: a search over ranges, then the alternation from the best."""
+    """The scale (and shift) of least squared error: a coarse and a fine search, then the alternation from the best."""
     rows = _numbers(x, blocks)
     few, many = _thinned(rows, SEARCHED, 256), _thinned(rows, POLISHED, 2048)
     low = rows.amin(1, keepdim=True)
@@ -46,15 +51,19 @@ def mse(x: Float[Tensor, "*shape"], grid: Grid, blocks: Blocks, shifted: bool = 
     best = None
     for scale, shift in _ranges(rows, grid, shifted):
         best = _better(few, grid, best, scale, shift)
-    assert best is not None, "the search always proposes the full range"
-    # Two beginnings: the best of the search, and the full range, where the authors' code begins.
-    full = (rows - low).amax(1, keepdim=True) if shifted else rows.abs().amax(1, keepdim=True)
+    full = (rows.amax(1, keepdim=True) - low) if shifted else rows.abs().amax(1, keepdim=True)
     plain = (full.clamp_min(_TINY) / top, low if shifted else None)
+    best = _better(few, grid, best, *plain)
+    coarse, shift = best[1], best[2]
+    for factor in _NEAR:
+        best = _better(few, grid, best, coarse * factor, shift)
+    # A small tensor is also polished from the full range, where the authors' code begins: never worse than theirs.
+    small = many.numel() <= SMALL
     chosen = None
-    for begin in ((best[1], best[2]), plain):
+    for begin in ((best[1], best[2]), plain) if small else ((best[1], best[2]),):
         chosen = _better(many, grid, chosen, *begin)
-        chosen = _better(many, grid, chosen, *alternate(many, grid, *begin, steps=POLISHING_STEPS))
-    assert chosen is not None, "two beginnings were tried"
+        chosen = _better(many, grid, chosen, *alternate(many, grid, *begin, steps=1000 if small else POLISHING_STEPS))
+    assert chosen is not None, "there is always a beginning"
     return _shaped(chosen[1], chosen[2], blocks)
 
 
@@ -72,8 +81,8 @@ def alternate(
     for _ in range(steps):
         centred = rows if shift is None else rows - shift
         level = to_level(centred, scale, grid)
-        power = level.square().sum(1, keepdim=True)
-        new = torch.where(power > 0, (centred * level).sum(1, keepdim=True) / power.clamp_min(_TINY), scale)
+        power = vecdot(level, level).unsqueeze(1)
+        new = torch.where(power > 0, vecdot(centred, level).unsqueeze(1) / power.clamp_min(_TINY), scale)
         new = torch.where(new > 0, new, scale)
         if shift is not None:
             shift = (rows - scale * level).mean(1, keepdim=True)

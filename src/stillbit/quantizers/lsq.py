@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from stillbit.quantizers.base import Learned
-from stillbit.quantizers.calibrate import RULES, standard
+from stillbit.quantizers.base import Learned, rule_named
+from stillbit.quantizers.calibrate import standard
 from stillbit.quantizers.granularity import Blocks, spread
 from stillbit.quantizers.grid import Grid
 from stillbit.quantizers.snap import Latent
@@ -43,7 +43,7 @@ class LSQPlus(Learned):
     @torch.no_grad()
     def start(self, x: Float[Tensor, "*shape"], rule: str | None = None) -> None:
         """Begin at the scale and shift that ``rule`` finds in ``x``."""
-        begin = RULES[rule or self.rule](x, self.grid, self.blocks, True)
+        begin = rule_named(rule or self.rule)(x, self.grid, self.blocks, True)
         assert begin.shift is not None, "asked for with a shift"
         self.take(begin)
         self.shift.copy_(begin.shift)

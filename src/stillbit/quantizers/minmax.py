@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from stillbit.quantizers.base import SMALLEST_SCALE, Quantizer
+from stillbit.quantizers.base import SMALLEST_SCALE, Quantizer, known, rule_named
 from stillbit.quantizers.calibrate import RULES, standard
 from stillbit.quantizers.granularity import Blocks, gather, wide
 from stillbit.quantizers.grid import Grid
@@ -21,7 +21,7 @@ class MinMax(Quantizer):
     def __init__(self, grid: Grid, blocks: Blocks, *, start: str = "minmax", live: bool = False) -> None:
         """``live=True`` measures the tensor anew in every forward pass, as weights want it."""
         super().__init__(grid, blocks)
-        self.rule, self.live = start, live
+        self.rule, self.live = known("start", start, RULES), live
         self.register_buffer("scale", torch.full(self.blocks, standard(grid).scale.item()))
         self.register_buffer("started", torch.tensor(False))
         self.scale: Tensor
@@ -42,6 +42,6 @@ class MinMax(Quantizer):
     @torch.no_grad()
     def start(self, x: Float[Tensor, "*shape"], rule: str | None = None) -> None:
         """Measure ``x``."""
-        begin = RULES[rule or self.rule](x, self.grid, self.blocks, False)
+        begin = rule_named(rule or self.rule)(x, self.grid, self.blocks, False)
         self.scale.copy_(begin.scale.clamp_min(SMALLEST_SCALE))
         self.started.fill_(True)

@@ -31,6 +31,6 @@ class PACT(Learned):
         """``x`` clipped at the learned level."""
         level = spread(self.positive(), x.shape) * (self.grid.high + self.grid.offset)
         clipped = torch.where(x >= level, level, x)
-        clipped = torch.where(x <= -level, -level, clipped) if self.grid.signed else clipped.clamp_min(0)
+        clipped = torch.where(x <= -level, -level, clipped) if self.grid.signed else torch.where(x < 0, 0, clipped)
         # Clipped already; the rounding of level / scale must not clip again and take the level's gradient.
         return Latent(clipped.to(x.dtype), self.grid, self.scale_of(x), clips=False)

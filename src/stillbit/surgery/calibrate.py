@@ -40,7 +40,9 @@ class _Seen:
 
 
 def calibrate(model: nn.Module, batches: Iterable[Any], rule: str | None = None, *, again: bool = False) -> Calibration:
-    """Set every scale and shift: activations from ``batches``, weights from themselves.
+    """Set every scale and shift of activations from ``batches``.
+
+    Weights have theirs since `quantize`, unless it saw a model without numbers; ``again=True`` finds them anew too.
 
     A batch is a tensor, a tuple or list whose first entry is one (as a loader of images and labels gives), or a dict of
     keyword arguments. The model runs in float and in eval mode; its own mode is restored. ``rule`` replaces the rule of
@@ -59,7 +61,7 @@ def calibrate(model: nn.Module, batches: Iterable[Any], rule: str | None = None,
     notes = _start(activations, seen, names, rule)
     for _, layer in quantized(model):
         held = layer.quantizers().get("weight")
-        if held is not None:
+        if held is not None and (again or not held.is_started()):
             held.start(layer.weight.detach())  # type: ignore[operator]
     return Calibration(count, len(activations), tuple(notes))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from io import StringIO
 from typing import Any
@@ -44,21 +45,21 @@ class Summary:
     calibrated: bool
 
     def __str__(self) -> str:
-        """The table."""
+        """The table, a line for all layers that are alike."""
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for column, justify in (("module", "left"), ("layer", "left"), ("quantizers", "left"), ("params", "right")):
+        columns = [("module", "left"), ("layer", "left"), ("quantizers", "left"), ("params", "right")]
+        columns += [("MACs", "right")] if self.macs is not None else []
+        for column, justify in columns:
             table.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
-        if self.macs is not None:
-            table.add_column("MACs", justify="right")
-        for row in self.rows:
-            said = "  ".join(f"{role} {bits}" for role, bits in row.quantizers.items())
-            cells = [row.module, row.layer, "; ".join(s for s in (said, row.note) if s), _short(row.parameters)]
-            table.add_row(*cells, *([] if self.macs is None else [_short(row.macs or 0)]))
+        for alike in _alike(self.rows):
+            row, times = alike[0], f"{len(alike)} x " if len(alike) > 1 else ""
+            cells = [_common(alike), row.layer, _words(row), times + _short(row.parameters)]
+            table.add_row(*cells, *([] if self.macs is None else [times + _short(row.macs or 0)]))
         page = StringIO()
-        console = Console(file=page, width=140, highlight=False)
+        console = Console(file=page, width=150, highlight=False)
         console.print(table)
         console.print(self._totals())
-        return page.getvalue().rstrip()
+        return "\n".join(line.rstrip() for line in page.getvalue().rstrip().splitlines())
 
     def _totals(self) -> str:
         lines = [f"{_short(self.parameters)} parameters, {self.weight_bytes / 1e6:.2f} MB packed"]
@@ -68,6 +69,39 @@ class Summary:
         if not self.calibrated:
             lines.append("not calibrated: call stillbit.calibrate(model, batches) before you train or evaluate")
         return "\n".join(lines)
+
+
+def _alike(rows: tuple[Row, ...]) -> list[list[Row]]:
+    """Rows that differ only in the numbers of their names, together, in the order of the first of each."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        rest = f"{row.layer} {row.quantizers} {row.parameters} {row.macs} {row.note}"
+        groups.setdefault((re.sub(r"\d+", "*", row.module), rest), []).append(row)
+    return list(groups.values())
+
+
+def _common(rows: list[Row]) -> str:
+    """``blocks.{0-11}.attn``: the name that stands for all of ``rows``; a number that varies is a range."""
+    parts = [re.split(r"(\d+)", row.module) for row in rows]
+    said = []
+    for column in zip(*parts, strict=True):
+        numbers = sorted({int(c) for c in column if c.isdigit()})
+        if len(set(column)) == 1:
+            said.append(column[0])
+        elif numbers == list(range(numbers[0], numbers[-1] + 1)):
+            said.append(f"{{{numbers[0]}-{numbers[-1]}}}")
+        else:
+            said.append("{" + ",".join(map(str, numbers)) + "}")
+    return "".join(said)
+
+
+def _words(row: Row) -> str:
+    """``query, key, value 4 LSQ/1``: roles that share a quantizer in one breath, then the note."""
+    roles: dict[str, list[str]] = {}
+    for role, bits in row.quantizers.items():
+        roles.setdefault(bits, []).append(role)
+    said = "  ".join(f"{', '.join(names)} {bits}" for bits, names in roles.items())
+    return "; ".join(part for part in (said, row.note) if part)
 
 
 def summary(model: nn.Module, example: Any = None) -> Summary:

@@ -15,7 +15,7 @@ def create(made: dict[str, Any]) -> nn.Module:
 
 
 def describe(model: Any) -> dict[str, Any] | None:
-    """timm's name of the model and the arguments people give most often; None if it is not timm's."""
+    """Timm's name of the model and the arguments people give most often; None if it is not timm's."""
     config = getattr(model, "pretrained_cfg", None) or {}
     name = config.get("architecture")
     if not name or not timm.is_model(name):

@@ -28,9 +28,9 @@ class MergedViTAttention(MergedAttention, Attention):
 def claim(name: str, module: nn.Module, model: nn.Module) -> list[Site]:
     """The sites of an attention or an MLP of timm's; nothing for other modules."""
     if type(module) is Attention:
-        return attention_sites(name, module, _tokens(model), QuantViTAttention, MergedViTAttention)
+        return attention_sites(name, module, tokens_of(model), QuantViTAttention, MergedViTAttention)
     if type(module) in (Mlp, GluMlp, SwiGLU):
-        return _mlp_sites(name, module, _tokens(model))
+        return _mlp_sites(name, module, tokens_of(model))
     return []
 
 
@@ -41,12 +41,16 @@ def attention_sites(
     layer: type[QuantAttention],
     merged: type[MergedAttention] | None,
 ) -> list[Site]:
-    """An attention with a fused qkv: itself and its linears."""
-    heads, width = module.num_heads, module.qkv.out_features // (3 * module.num_heads)
+    """An attention and its linears: a fused qkv, or a projection each."""
+    heads = module.num_heads
+    key_heads = getattr(module, "num_kv_heads", None) or heads
     linears = {
         "qkv": Headed(3 * heads, 0),
+        "q_proj": Headed(heads, 0),
+        "k_proj": Headed(key_heads, 0),
+        "v_proj": Headed(key_heads, 0),
+        "gate": Headed(heads, 0),
         "proj": Headed(heads, 1),
-        "gate": Headed(heads, 0) if getattr(module, "gate", None) is not None else None,
     }
     sites = [
         Site(
@@ -56,14 +60,15 @@ def attention_sites(
             layer,
             tokens=tokens,
             num_heads=heads,
-            width=width,
+            width=module.proj.in_features // heads,
             merge=None if merged is None else lambda attention: merge(attention, merged),
         )
     ]
     for child, headed in linears.items():
-        if headed is not None:
-            roles = (child, "heads", "mhsa", "linear")
-            inside = getattr(module, child)
+        inside = getattr(module, child, None)
+        if isinstance(inside, nn.Linear):
+            role = "qkv" if child in ("q_proj", "k_proj", "v_proj") else child
+            roles = tuple(dict.fromkeys((child, role, "heads", "mhsa", "linear")))
             sites.append(Site(f"{name}.{child}", inside, roles, QuantLinear, heads=headed, tokens=tokens))
     return sites
 
@@ -88,7 +93,7 @@ def _after(mlp: Any) -> Range:
     return "shifted" if isinstance(mlp.act, nn.GELU | nn.SiLU) or "GELU" in type(mlp.act).__name__ else "signed"
 
 
-def _tokens(model: Any) -> int | None:
+def tokens_of(model: Any) -> int | None:
     """How many tokens enter a block, where the model fixes it."""
     patches = getattr(getattr(model, "patch_embed", None), "num_patches", None)
     fixed = not getattr(model, "dynamic_img_size", False) and isinstance(
