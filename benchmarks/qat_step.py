@@ -3,14 +3,17 @@
     python benchmarks/qat_step.py                    the table of docs/training.md: DeiT-T, batch 16, one thread
     python benchmarks/qat_step.py --rounds 3 --modes eager --precisions fp32
 
-A step is forward, cross-entropy, backward and AdamW. The yardstick is the same timm model without quantizers in the same
-mode and precision; the two take turns, and medians and ratios are kept. Memory is the highest level that the allocator's
-own records reach within a step above its beginning, so it counts activations, gradients and workspaces, not weights.
+A step is forward, cross-entropy, backward and AdamW. The yardstick is the same timm model without quantizers in the
+same mode and precision, once as timm runs it (fused attention) and once with attention written out, as a quantized
+model must run it. All take turns; medians and ratios are kept. Memory is the highest level that the allocator's own
+records reach within a step above its beginning: activations, gradients and workspaces, not weights. ``where`` says in
+which kernels a quantized step spends its time.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import platform
 import statistics
 import time
@@ -18,6 +21,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
+
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 
 import timm
 import torch
@@ -46,19 +51,17 @@ class Settings:
 
 @dataclass
 class Result:
-    """One row."""
+    """One row: milliseconds, megabytes and cold seconds of each model, and the ratios to both yardsticks."""
 
     mode: str
     precision: str
     plan: str
-    float_ms: float
-    quantized_ms: float
-    ratio: float
-    ratio_spread: tuple[float, float]
-    float_mb: float
-    quantized_mb: float
-    cold_s: tuple[float, float]
-    times: dict[str, list[float]] = field(default_factory=dict)
+    ms: dict[str, float]
+    mb: dict[str, float]
+    cold_s: dict[str, float]
+    ratios: dict[str, tuple[float, float, float]]
+    where: dict[str, float]
+    rounds: dict[str, list[float]] = field(default_factory=dict)
 
 
 def main(settings: Settings) -> None:
@@ -82,37 +85,41 @@ def main(settings: Settings) -> None:
         (settings.output / "qat_step.md").write_text(page(about, results))
 
 
-def compare(
-    settings: Settings, mode: str, precision: str, plan: str, images: Tensor, labels: Tensor
-) -> Result:
-    """Both models in one mode and precision, taking turns."""
+def compare(settings: Settings, mode: str, precision: str, plan: str, images: Tensor, labels: Tensor) -> Result:
+    """The three models in one mode and precision, taking turns."""
     torch._dynamo.reset()
-    base = timm.create_model(settings.model, num_classes=1000)
-    quantized = stillbit.quantize(base, plan)
-    stillbit.calibrate(quantized, [images.cpu()])
-    steps, cold = [], []
-    for model in (base.to(settings.device), quantized.to(settings.device)):
+    steps, cold = {}, {}
+    for name, model in models(settings, plan, images).items():
         if mode == "compiled":
             stillbit.compile_blocks(model)
-        steps.append(step_of(model.train(), images, labels, precision))
+        steps[name] = step_of(model.train(), images, labels, precision)
         began = time.perf_counter()
-        steps[-1]()
-        cold.append(time.perf_counter() - began)
-    for step in steps:
-        step()
-    memory = [peak(step) for step in steps]
-    times: list[list[float]] = [[], []]
+        steps[name]()
+        cold[name] = time.perf_counter() - began
+        steps[name]()
+    memory = {name: peak(step) for name, step in steps.items()}
+    times: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(settings.rounds):
-        for which, step in enumerate(steps):
-            times[which].append(timed(step, settings.device))
-    ratios = sorted(q / f for f, q in zip(*times, strict=True))
-    return Result(
-        mode, precision, plan,
-        float_ms=statistics.median(times[0]), quantized_ms=statistics.median(times[1]),
-        ratio=statistics.median(ratios), ratio_spread=(ratios[0], ratios[-1]),
-        float_mb=memory[0], quantized_mb=memory[1], cold_s=(cold[0], cold[1]),
-        times={"float": times[0], "quantized": times[1]},
-    )  # fmt: skip
+        for name, step in steps.items():
+            times[name].append(timed(step, settings.device))
+    ratios = {}
+    for yardstick in ("float", "float, plain attention"):
+        each = sorted(q / f for f, q in zip(times[yardstick], times["quantized"], strict=True))
+        ratios[yardstick] = (each[0], statistics.median(each), each[-1])
+    medians = {name: statistics.median(each) for name, each in times.items()}
+    return Result(mode, precision, plan, medians, memory, cold, ratios, where(steps["quantized"]), times)
+
+
+def models(settings: Settings, plan: str, images: Tensor) -> dict[str, nn.Module]:
+    """The float model as timm runs it, with its attention written out, and quantized."""
+    base = timm.create_model(settings.model, num_classes=1000)
+    timm.layers.set_fused_attn(False)
+    plain = timm.create_model(settings.model, num_classes=1000)
+    timm.layers.set_fused_attn(True)
+    quantized = stillbit.quantize(base, plan)
+    stillbit.calibrate(quantized, [images.cpu()])
+    named = {"float": base, "float, plain attention": plain, "quantized": quantized}
+    return {name: model.to(settings.device) for name, model in named.items()}
 
 
 def step_of(model: nn.Module, images: Tensor, labels: Tensor, precision: str) -> Callable[[], None]:
@@ -152,6 +159,25 @@ def peak(step: Callable[[], None]) -> float:
     return highest / 1e6
 
 
+def where(step: Callable[[], None]) -> dict[str, float]:
+    """Share of a step's own CPU time by kind of kernel."""
+    with profile(activities=[ProfilerActivity.CPU]) as seen:
+        step()
+    shares: dict[str, float] = {}
+    for event in seen.key_averages():
+        name = event.key
+        products = ("mm", "linear", "convolution", "conv2d", "scaled_dot_product")
+        kind = (
+            "matrix products" if any(p in name for p in products)
+            else "fused kernels" if "cpp_fused" in name or "Compiled" in name or "graph" in name
+            else "optimizer" if "adam" in name.lower()
+            else "other operations"
+        )  # fmt: skip
+        shares[kind] = shares.get(kind, 0.0) + event.self_cpu_time_total
+    total = sum(shares.values())
+    return {k: round(v / total, 3) for k, v in sorted(shares.items(), key=lambda kv: -kv[1])}
+
+
 def hardware(settings: Settings) -> str:
     """The machine in a line."""
     model = platform.processor()
@@ -171,28 +197,35 @@ def shown(settings: Settings) -> dict[str, object]:
 
 def line(r: Result) -> str:
     """A row for people."""
-    return (
-        f"{r.mode:9}{r.precision:5} {r.plan:8} float {r.float_ms:7.0f} ms  quantized {r.quantized_ms:7.0f} ms  "
-        f"ratio {r.ratio:.2f} [{r.ratio_spread[0]:.2f}-{r.ratio_spread[1]:.2f}]  "
-        f"memory {r.float_mb:.0f} -> {r.quantized_mb:.0f} MB (x{r.quantized_mb / r.float_mb:.2f})  "
-        f"cold {r.cold_s[0]:.0f} -> {r.cold_s[1]:.0f} s"
-    )
+    said = [f"{r.mode} {r.precision} {r.plan}:"]
+    said += [f"{name} {r.ms[name]:.0f} ms, {r.mb[name]:.0f} MB, cold {r.cold_s[name]:.0f} s;" for name in r.ms]
+    said += [f"ratio to {name} {mid:.2f} [{low:.2f}-{high:.2f}];" for name, (low, mid, high) in r.ratios.items()]
+    return " ".join([*said, ", ".join(f"{kind} {share:.0%}" for kind, share in r.where.items())])
 
 
 def page(about: dict[str, object], results: list[Result]) -> str:
     """The table as Markdown."""
     head = (
-        f"# A training step, quantized against float\n\n{about['date']}. {about['hardware']}.\n\n"
-        "| mode | precision | plan | float ms | quantized ms | ratio [spread] | float MB | quantized MB | ratio | cold s |\n"
-        "|---|---|---|---|---|---|---|---|---|---|\n"
+        f"# A training step, quantized against float\n\n{about['date']}. {about['hardware']}.\n"
+        f"Settings: `{about['settings']}`. Made by `python benchmarks/qat_step.py`.\n\n"
+        "Ratios are quantized / float of the same turn, median [lowest-highest]. *Plain* is the float model with its\n"
+        "attention written out. Memory is the peak of a step above its beginning.\n\n"
+        "| mode | precision | plan | float ms | plain ms | quantized ms | ratio | ratio to plain "
+        "| float MB | plain MB | quantized MB | memory ratio | cold s, float / quantized |\n" + "|---" * 13 + "|\n"
     )
-    rows = (
-        f"| {r.mode} | {r.precision} | {r.plan} | {r.float_ms:.0f} | {r.quantized_ms:.0f} | {r.ratio:.2f} "
-        f"[{r.ratio_spread[0]:.2f}-{r.ratio_spread[1]:.2f}] | {r.float_mb:.0f} | {r.quantized_mb:.0f} "
-        f"| {r.quantized_mb / r.float_mb:.2f} | {r.cold_s[0]:.0f} / {r.cold_s[1]:.0f} |\n"
+    rows = []
+    for r in results:
+        ratios = [f"{mid:.2f} [{low:.2f}-{high:.2f}]" for low, mid, high in r.ratios.values()]
+        cells = [r.mode, r.precision, r.plan, *(f"{v:.0f}" for v in r.ms.values()), *ratios]
+        cells += [*(f"{v:.0f}" for v in r.mb.values()), f"{r.mb['quantized'] / r.mb['float']:.2f}"]
+        cells += [f"{r.cold_s['float']:.0f} / {r.cold_s['quantized']:.0f}"]
+        rows.append("| " + " | ".join(cells) + " |\n")
+    tail = "\nWhere a quantized step spends its time (share of its own CPU time, by the profiler):\n\n"
+    places = [
+        f"- {r.mode} {r.precision}: {', '.join(f'{kind} {share:.0%}' for kind, share in r.where.items())}\n"
         for r in results
-    )
-    return head + "".join(rows)
+    ]
+    return head + "".join(rows) + tail + "".join(places)
 
 
 if __name__ == "__main__":

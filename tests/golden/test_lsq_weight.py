@@ -112,7 +112,7 @@ def test_exact_ties_round_half_to_even_as_in_the_released_code(data, close, prec
 
 
 def test_exact_clip_edges_follow_equation_6_and_not_the_released_half(data, precision):
-    """The released code halves the gradient at an exact edge (a tie of min and max); the paper's indicator is inclusive."""
+    """The released code halves the gradient at an exact edge (a tie of min and max); equation 6 includes the edges."""
     w, upstream = data("ties/w", precision), data("ties/upstream", precision)
     w, scale, latent = snapped(w, data("ties/alpha", precision), torch.ones(()), 3, precision)
     latent.value().backward(upstream)

@@ -48,7 +48,7 @@ def test_the_scale_is_the_authors(data, close, precision, shape, bits):
 
 @pytest.mark.parametrize("shape", BLOCKS)
 def test_one_bit_has_two_levels_where_the_released_code_has_three(data, close, precision, shape):
-    """The released code rounds -1.5 to -2 at the clip, a third level of -1.5 alpha; the paper's formula has two levels."""
+    """The released code rounds -1.5 to -2 at the clip, a third level of -1.5 alpha; the paper's formula has two."""
     w = data(f"{shape}/w", precision)
     latent = quantizer(shape, 1)(w)
     assert data(f"{shape}/b1/code").unique().tolist() == [-2, -1, 0]

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from stillbit.quantizers import LSQ, PACT, Elastic, Grid, LSQPlus, MinMax, Quantizer, Sign, StatsQ
+from stillbit.quantizers import LSQ, PACT, Elastic, Grid, LSQPlus, MinMax, Quantizer, StatsQ
 from stillbit.quantizers.base import SMALLEST_SCALE, known, symmetric
 
 LEARNED = [
@@ -12,6 +12,11 @@ LEARNED = [
     PACT(Grid(3), (1,)),
     Elastic(Grid(1, offset=0.5), (1,)),
 ]
+
+
+def learned(quantizer):
+    """The parameter that makes the scale."""
+    return quantizer.level if isinstance(quantizer, PACT) else quantizer.scale
 
 
 def test_a_quantizer_is_abstract_until_it_knows_its_scale():
@@ -36,13 +41,14 @@ def test_its_repr_shows_bits_range_and_scales(quantizer, words):
 @pytest.mark.parametrize("quantizer", LEARNED, ids=lambda q: type(q).__name__)
 def test_a_scale_that_reached_zero_stays_finite(quantizer, number):
     with torch.no_grad():
-        quantizer.scale.fill_(number)
+        learned(quantizer).fill_(number)
     x = torch.randn(64, requires_grad=True)
     value = quantizer(x).value()
     quantizer.zero_grad()
     value.sum().backward()
-    assert value.isfinite().all() and x.grad.isfinite().all() and quantizer.scale.grad.isfinite().all()
-    assert quantizer.scale_of(x.detach()).item() >= SMALLEST_SCALE * (1 - 1e-6)  # as float32 rounds it
+    assert value.isfinite().all() and x.grad.isfinite().all() and learned(quantizer).grad.isfinite().all()
+    parts = quantizer.grid.high if isinstance(quantizer, PACT) else 1
+    assert quantizer.scale_of(x.detach()).item() >= SMALLEST_SCALE / parts * (1 - 1e-6)  # as float32 rounds it
 
 
 @pytest.mark.parametrize("quantizer", LEARNED, ids=lambda q: type(q).__name__)
@@ -52,24 +58,25 @@ def test_a_scale_that_stepped_through_zero_means_its_magnitude(quantizer):
     results = []
     for sign in (1, -1):
         with torch.no_grad():
-            quantizer.scale.fill_(sign * 0.37)
+            learned(quantizer).fill_(sign * 0.37)
         quantizer.zero_grad()
         value = quantizer(x).value()
         value.square().sum().backward()
-        results.append((value.detach(), quantizer.scale.grad.clone()))
+        results.append((value.detach(), learned(quantizer).grad.clone()))
     assert torch.equal(results[0][0], results[1][0])
     assert torch.equal(results[0][1], -results[1][1])
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64], ids=str)
-def test_a_scale_is_float32_whatever_the_default_type(dtype):
-    before = torch.get_default_dtype()
-    try:
-        torch.set_default_dtype(dtype)
-        kinds = {LSQ(Grid(3), (1,)).scale.dtype, MinMax(Grid(3), (1,)).scale.dtype}
-    finally:
-        torch.set_default_dtype(before)
-    assert kinds == {torch.float32}
+@pytest.mark.parametrize("cls", [LSQ, LSQPlus], ids=lambda cls: cls.__name__)
+def test_a_block_that_is_zero_at_the_start_can_still_learn(cls):
+    """A classifier begins at zero; with a scale of nearly zero its first step would clip it for good."""
+    quantizer = cls(Grid(4, signed=cls is LSQ), (2, 1))
+    x = torch.stack([torch.zeros(16), torch.randn(16)])
+    quantizer.start(x)
+    later = torch.full((2, 16), 0.01, requires_grad=True)
+    quantizer(later).value().sum().backward()
+    assert (later.grad == 1).all()
+    assert quantizer.scale.grad[0] != 0
 
 
 def test_unknown_names_are_answered_with_the_known_ones():

@@ -51,24 +51,32 @@ def test_an_activation_is_cut_without_its_batch_axis(granularity, tokens, heads,
         assert granularity.of_image(12) == image
 
 
+NO_HEADS = "per_head needs a layer with attention heads: use per_tensor or per_channel here"
+NOT_DIVIDING = "{} heads do not divide {} channels: give a number of heads that does"
+UNEVEN = "groups of {} do not divide {} inputs: choose a divisor of {}"
+NO_TOKENS = "per_token needs to know how many tokens there are: this layer's input has no fixed number; use per_tensor"
+A_WEIGHT = "a weight has no token positions: use per_tensor, per_channel, per_head or per_group"
+AN_IMAGE = "a feature map has no {}: use per_tensor, per_channel or per_group"
+
+
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        (lambda: per_head.of_weight((12, 8)), "per_head needs a layer with attention heads: use per_tensor or per_channel here"),
-        (lambda: per_head.of_tokens(12), "per_head needs a layer with attention heads: use per_tensor or per_channel here"),
-        (lambda: per_head.of_weight((12, 8), heads=5), "5 heads do not divide 12 channels: give a number of heads that does"),
-        (lambda: per_head.of_weight((12, 8), heads=3, head_axis=1), "3 heads do not divide 8 channels: give a number of heads that does"),
-        (lambda: per_head.of_tokens(12, heads=0), "0 heads do not divide 12 channels: give a number of heads that does"),
-        (lambda: per_group(5).of_weight((12, 8)), "groups of 5 do not divide 8 inputs: choose a divisor of 8"),
-        (lambda: per_group(16).of_tokens(8), "groups of 16 do not divide 8 inputs: choose a divisor of 8"),
-        (lambda: per_group(3).of_heads(2, 8), "groups of 3 do not divide 8 inputs: choose a divisor of 8"),
-        (lambda: per_token.of_weight((12, 8)), "a weight has no token positions: use per_tensor, per_channel, per_head or per_group"),
-        (lambda: per_token.of_image(8), "a feature map has no tokens: use per_tensor, per_channel or per_group"),
-        (lambda: per_head.of_image(8), "a feature map has no heads: use per_tensor, per_channel or per_group"),
-        (lambda: per_token.of_tokens(8), "per_token needs to know how many tokens there are: this layer's input has no fixed number; use per_tensor"),
-        (lambda: per_token.of_heads(2, 8), "per_token needs to know how many tokens there are: this layer's input has no fixed number; use per_tensor"),
+        (lambda: per_head.of_weight((12, 8)), NO_HEADS),
+        (lambda: per_head.of_tokens(12), NO_HEADS),
+        (lambda: per_head.of_weight((12, 8), heads=5), NOT_DIVIDING.format(5, 12)),
+        (lambda: per_head.of_weight((12, 8), heads=3, head_axis=1), NOT_DIVIDING.format(3, 8)),
+        (lambda: per_head.of_tokens(12, heads=0), NOT_DIVIDING.format(0, 12)),
+        (lambda: per_group(5).of_weight((12, 8)), UNEVEN.format(5, 8, 8)),
+        (lambda: per_group(16).of_tokens(8), UNEVEN.format(16, 8, 8)),
+        (lambda: per_group(3).of_heads(2, 8), UNEVEN.format(3, 8, 8)),
+        (lambda: per_token.of_weight((12, 8)), A_WEIGHT),
+        (lambda: per_token.of_image(8), AN_IMAGE.format("tokens")),
+        (lambda: per_head.of_image(8), AN_IMAGE.format("heads")),
+        (lambda: per_token.of_tokens(8), NO_TOKENS),
+        (lambda: per_token.of_heads(2, 8), NO_TOKENS),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_cut_is_refused_with_what_to_use(wrong, sentence):
     with pytest.raises(ValueError) as refusal:
         wrong()
@@ -107,14 +115,15 @@ def test_granularities_are_values():
 
 @st.composite
 def cut_tensors(draw):
-    """A tensor of any shape, and blocks that divide its last axes."""
+    """A tensor of any shape, and blocks that divide its last axes; the tokens of a batch share a scale all or none."""
     blocks, shape = [], []
-    for _ in range(draw(st.integers(1, 4))):
+    lead = [draw(st.integers(1, 3)) for _ in range(draw(st.integers(0, 2)))]
+    axes = draw(st.integers(1, 4))
+    for axis in range(-axes, 0):
         each = draw(st.integers(1, 3))
         number = draw(st.integers(1, 4))
-        blocks.append(number)
+        blocks.append(1 if lead and axis == -2 and each > 1 else number)
         shape.append(number * each)
-    lead = [draw(st.integers(1, 3)) for _ in range(draw(st.integers(0, 2)))]
     generator = torch.Generator().manual_seed(draw(st.integers(0, 999)))
     x = torch.randint(-9, 10, (*lead, *shape), generator=generator).double()
     return x, tuple(blocks)
@@ -135,6 +144,13 @@ def test_spread_gives_every_element_the_scale_of_its_block(case):
     scale = torch.arange(math.prod(blocks)).double().reshape(blocks)
     spread_out = spread(scale, x.shape).expand(x.shape)
     assert torch.equal(spread_out, block_of(x.shape, blocks).double())
+
+
+def test_scales_for_some_tokens_do_not_serve_a_multiple_of_them():
+    """A model calibrated at one resolution and run at another must not share scales between neighbours by accident."""
+    with pytest.raises(ValueError, match=r"scales for 4 tokens, and 8 came in.*use per_tensor"):
+        spread(torch.ones(4, 1), (2, 8, 3))
+    assert spread(torch.ones(4, 1), (8, 3)).shape == (8, 1)  # a weight's rows, four blocks of them
 
 
 @given(cut_tensors())

@@ -48,9 +48,9 @@ def test_right_bits_come_back_as_they_are(bits):
         (Grid(1, signed=False), 0, 1, (0.0, 1.0)),
         (Grid(4, signed=False), 0, 15, (0.0, 15.0)),
         (Grid(8, signed=False), 0, 255, (0.0, 255.0)),
-        (Grid(1, offset=0.5), -1, 0, (-1.0, 1.0)),
-        (Grid(2, offset=0.5), -2, 1, (-2.0, 2.0)),
-        (Grid(4, offset=0.5), -8, 7, (-8.0, 8.0)),
+        (Grid(1, offset=0.5), -1, 0, (-0.5, 0.5)),
+        (Grid(2, offset=0.5), -2, 1, (-1.5, 1.5)),
+        (Grid(4, offset=0.5), -8, 7, (-7.5, 7.5)),
     ],
     ids=str,
 )

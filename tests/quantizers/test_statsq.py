@@ -17,16 +17,17 @@ def scale(normal, bits, reach):
     return reach * normal.mean_magnitude / 2 ** (bits - 1)
 
 
-@pytest.mark.parametrize(("bits", "known"), [(2, 0.138), (3, 0.071), (4, 0.049)])
+@pytest.mark.parametrize(("bits", "known"), [(2, 0.1375), (3, 0.0705), (4, 0.0490)])
 def test_its_squared_error_on_normal_weights_is_the_known_one(normal, bits, known):
-    assert normal.error(scale(normal, bits, PAPER_REACH), Grid(bits, offset=0.5)) == pytest.approx(known, abs=5e-4)
+    """Known as .138, .071 and .049 from samples; this is the integral."""
+    assert normal.error(scale(normal, bits, PAPER_REACH), Grid(bits, offset=0.5)) == pytest.approx(known, abs=5e-5)
 
 
-@pytest.mark.parametrize(("bits", "known"), [(2, 0.150), (3, 0.041), (4, 0.012)])
+@pytest.mark.parametrize(("bits", "known"), [(2, 0.1494), (3, 0.0406), (4, 0.0119)])
 def test_the_best_mid_tread_grid_has_the_known_error(normal, bits, known):
-    """So the paper's range is better at 2 bits, and at 4 bits four times worse."""
+    """Known as .150, .041 and .012: the paper's range is better at 2 bits, and at 4 bits four times worse."""
     best = normal.least(lambda s: normal.error(s, Grid(bits)), 0.05, 2.0)
-    assert normal.error(best, Grid(bits)) == pytest.approx(known, abs=5e-4)
+    assert normal.error(best, Grid(bits)) == pytest.approx(known, abs=5e-5)
 
 
 @pytest.mark.parametrize("bits", range(1, 9))
@@ -38,7 +39,9 @@ def test_the_reach_for_a_width_is_where_the_error_is_least(normal, bits):
 @pytest.mark.parametrize(("bits", "known"), [(1, 0.3634), (2, 0.1188), (3, 0.03744), (4, 0.01154)])
 def test_with_the_reach_for_its_width_the_error_is_that_of_the_best_uniform_quantizer(normal, bits, known):
     """Max, "Quantizing for minimum distortion" (1960), table II: equally spaced levels, 2 to 16 of them."""
-    assert normal.error(scale(normal, bits, BITS_REACH[bits - 1]), Grid(bits, offset=0.5)) == pytest.approx(known, rel=1e-3)
+    assert normal.error(scale(normal, bits, BITS_REACH[bits - 1]), Grid(bits, offset=0.5)) == pytest.approx(
+        known, rel=1e-3
+    )
 
 
 @pytest.mark.parametrize(("bits", "known"), [(2, 1.984), (3, 2.979), (4, 3.948)])
@@ -53,9 +56,8 @@ def test_the_papers_range_clips_eleven_percent_of_normal_weights_at_every_width(
     w = torch.special.ndtri(torch.linspace(0.0005, 0.9995, 9999, dtype=torch.float64))
     for bits in range(1, 9):
         latent = statsq(bits)(w)
-        low, high = latent.grid.edges
-        steps = w / latent.scale
-        assert ((steps < low) | (steps > high)).double().mean().item() == pytest.approx(outside, abs=2e-3)
+        alpha = latent.scale * 2 ** (bits - 1)
+        assert (w.abs() > alpha).double().mean().item() == pytest.approx(outside, abs=2e-3)
 
 
 @given(st.integers(1, 8), st.sampled_from(["paper", "bits"]), st.integers(0, 99))

@@ -39,6 +39,7 @@ class QuantLayer(nn.Module):
         layer = _shell(self.float_class, self)
         for role in self.roles:
             layer._modules.pop(role, None)
+            layer.__dict__.pop(role, None)  # where it was None
         layer.__dict__.pop("float_class")
         layer.__dict__.pop("shares_input", None)
         return layer

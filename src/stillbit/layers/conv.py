@@ -23,11 +23,13 @@ class QuantConv2d(QuantLayer, nn.Conv2d):
 
     def forward(self, input: Float[Tensor, "batch c h w"]) -> Float[Tensor, "batch o p q"]:
         """The convolution on codes; padding adds the value zero, or what the padding mode says."""
-        padding = self.padding
-        if self.padding_mode != "zeros" or isinstance(padding, str):
-            mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
-            input, padding = F.pad(input, self._reversed_padding_repeated_twice, mode=mode), (0, 0)
-        how = Convolution(_pair(self.stride), _pair(padding), _pair(self.dilation), self.groups)
+        padding, around = self.padding, (0, 0, 0, 0)
+        if self.padding_mode != "zeros":
+            input, padding = F.pad(input, self._reversed_padding_repeated_twice, mode=self.padding_mode), (0, 0)
+        elif isinstance(padding, str):
+            left, right, top, bottom = self._reversed_padding_repeated_twice
+            padding, around = (0, 0), (left, right, top, bottom)
+        how = Convolution(_pair(self.stride), _pair(padding), _pair(self.dilation), self.groups, around)
         image = latent(self.input_quantizer, input)
         return convolution(image, latent(self.weight_quantizer, self.weight), self.bias, how)
 

@@ -51,7 +51,8 @@ class MergedAttention(QuantAttention):
         """(W_qk x + c) x'^T / sqrt(d), all heads in one product."""
         query = self.headed(linear(self.qk, tokens, self.qk.bias))
         scores = inner(_stacked(latent(self.query_quantizer, query)), tokens)
-        return scores.reshape(*query.shape[:3], -1) * self.scale
+        logits: Tensor = scores.unflatten(1, (self.num_heads, -1)) * self.scale
+        return logits
 
     def values(self, tokens: Latent) -> Heads:
         """W_v x + b_v, a head at a time."""
@@ -59,7 +60,8 @@ class MergedAttention(QuantAttention):
 
     def headed(self, x: Tokens) -> Heads:
         """``[batch, tokens, heads * width]`` as ``[batch, heads, tokens, width]``."""
-        return x.reshape(*x.shape[:2], self.num_heads, -1).transpose(1, 2)
+        heads: Tensor = x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+        return heads
 
     def release(self) -> Self:
         """Merged it stays: a trained merged matrix has no query and key to go back to."""

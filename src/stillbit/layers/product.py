@@ -21,7 +21,7 @@ from torch.autograd import Function
 
 from stillbit.quantizers.granularity import spread
 from stillbit.quantizers.grid import Grid
-from stillbit.quantizers.snap import Latent, pull_back, steps_and_level, to_level
+from stillbit.quantizers.snap import Latent, Side, to_level
 
 Pair = tuple[int, int]
 
@@ -31,8 +31,8 @@ def inner(a: Latent, b: Latent, bias: Float[Tensor, "*outer"] | None = None) -> 
     if a.grid is None and b.grid is None:
         return F.linear(a.x, b.x, bias) if b.x.dim() == 2 else _plus(a.x @ b.x.mT, bias)
     blocks = _summed_blocks(a, b)
-    if blocks is None:
-        dtype = _compute_dtype(a.x)
+    dtype = _compute_dtype(a.x)
+    if blocks is None or dtype == torch.float16:  # a sum of codes leaves the range of float16
         return _plus(a.value().to(dtype) @ b.value().to(dtype).mT, bias)
     bias = _fold_shifts(a, b, bias)
     if blocks == 1:
@@ -48,15 +48,16 @@ def convolution(
     """A 2-D convolution; ``a`` is the image, ``b`` the kernel. Padding adds the value zero."""
     if a.grid is None and b.grid is None:
         return how.raw(a.x, b.x, bias)
-    if (a.scale is not None and a.scale.numel() > 1) or (b.scale is not None and b.scale.size(1) > 1):
-        dtype = _compute_dtype(a.x)
+    dtype = _compute_dtype(a.x)
+    cut = (a.scale is not None and a.scale.numel() > 1) or (b.scale is not None and b.scale.size(1) > 1)
+    if cut or dtype == torch.float16:
         y = how.raw(a.value().to(dtype), b.value().to(dtype), None)
     else:
         y = _product(a, b, None, how)
         if a.shift is not None:
             # Where nothing is padded the shift adds the same everywhere, as if the image were one window of shifts.
-            size = tuple(a.x.shape[1:]) if any(how.padding) else (a.x.size(1), *_reach(b.x, how))
-            shifts = spread(a.shift, size).expand(1, *size)
+            size = tuple(a.x.shape[1:]) if (any(how.padding) or any(how.around)) else (a.x.size(1), *_reach(b.x, how))
+            shifts = spread(a.shift.detach(), size).expand(1, *size)
             y = y + how.raw(shifts, b.value().to(shifts.dtype), None).to(y.dtype)
     return y if bias is None else y + bias.view(-1, 1, 1).to(y.dtype)
 
@@ -96,18 +97,25 @@ class Convolution:
     padding: Pair = (0, 0)
     dilation: Pair = (1, 1)
     groups: int = 1
+    around: tuple[int, int, int, int] = (0, 0, 0, 0)
+    """Zeros to the left, right, top and bottom: padding that differs between two sides."""
 
     def raw(self, a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
         """The convolution of two levels."""
-        return F.conv2d(a, b, bias, self.stride, self.padding, self.dilation, self.groups)
+        return F.conv2d(self._framed(a), b, bias, self.stride, self.padding, self.dilation, self.groups)
 
     def grad_a(self, grad: Tensor, a: Tensor, b: Tensor) -> Tensor:
         """Gradient to the image."""
-        return self._backward(grad, a, b, (True, False))[0]
+        left, _, top, _ = self.around
+        framed = self._backward(grad, self._framed(a), b, (True, False))[0]
+        return framed[..., top : top + a.size(-2), left : left + a.size(-1)] if any(self.around) else framed
 
     def grad_b(self, grad: Tensor, a: Tensor, b: Tensor) -> Tensor:
         """Gradient to the kernel."""
-        return self._backward(grad, a, b, (False, True))[1]
+        return self._backward(grad, self._framed(a), b, (False, True))[1]
+
+    def _framed(self, a: Tensor) -> Tensor:
+        return F.pad(a, self.around) if any(self.around) else a
 
     def outside(self, b_scale: Tensor) -> Tensor:
         """The kernel's scale as it multiplies the feature map."""
@@ -138,66 +146,48 @@ class _How:
 
 def _product(a: Latent, b: Latent, bias: Tensor | None, multiply: Matmul | Convolution) -> Tensor:
     how = _How(a.grid, a.clips, b.grid, b.clips, multiply, _compute_dtype(a.x))
-    y: Tensor = _Product.apply(a.x, a.scale, b.x, b.scale, bias, how)
+    y: Tensor = _Product.apply(how, a.x, a.scale, a.shift, b.x, b.scale, b.shift, bias)
     return y
 
 
 class _Product(Function):
-    """Snap, multiply, scale: one node that keeps its float inputs and recomputes the codes in the backward pass."""
+    """Snap, multiply, scale: one node that keeps its float inputs and recomputes the codes in the backward pass.
+
+    What the shifts add to the product is in the bias; their gradient is computed here, where it is one sum.
+    """
 
     @staticmethod
-    def forward(
-        ctx: Any, a: Tensor, a_scale: Tensor | None, b: Tensor, b_scale: Tensor | None, bias: Tensor | None, how: _How
-    ) -> Tensor:
-        ctx.save_for_backward(a, a_scale, b, b_scale)
+    def forward(ctx: Any, how: _How, *tensors: Tensor | None) -> Tensor:
+        a, a_scale, a_shift, b, b_scale, b_shift, bias = tensors
+        assert a is not None and b is not None, "only scales, shifts and the bias may be missing"
+        ctx.save_for_backward(a, a_scale, a_shift, b, b_scale, b_shift)
         ctx.how, ctx.bias = how, None if bias is None else (bias.shape, bias.dtype)
-        left = a if a_scale is None or how.a_grid is None else to_level(a, a_scale, how.a_grid)
-        right = b if b_scale is None or how.b_grid is None else to_level(b, b_scale, how.b_grid)
+        left = a if a_scale is None or how.a_grid is None else to_level(a, a_scale, how.a_grid, a_shift)
+        right = b if b_scale is None or how.b_grid is None else to_level(b, b_scale, how.b_grid, b_shift)
         raw = how.multiply.raw(left.to(how.dtype), right.to(how.dtype))
         outside = None if b_scale is None else how.multiply.outside(spread(b_scale, b.shape))
         return _scaled(raw, None if a_scale is None else spread(a_scale, a.shape), outside, bias)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
-        a, a_scale, b, b_scale = ctx.saved_tensors
-        needs, how, multiply, dtype = ctx.needs_input_grad, ctx.how, ctx.how.multiply, ctx.how.dtype
+        how, multiply, dtype, needs = ctx.how, ctx.how.multiply, ctx.how.dtype, ctx.needs_input_grad
+        x, x_scale, x_shift, w, w_scale, w_shift = ctx.saved_tensors
+        a = Side(x, x_scale, x_shift, how.a_grid, how.a_clips)
+        b = Side(w, w_scale, w_shift, how.b_grid, how.b_clips)
         grad = grads[0].to(dtype)
-        left, right = _Side(a, a_scale, how.a_grid, how.a_clips), _Side(b, b_scale, how.b_grid, how.b_clips)
-        out: list[Any] = [None] * 6
-        # Both products first: closing a side consumes its levels.
-        to_a, to_b = None, None
-        if needs[0] or needs[1]:
-            to_a = multiply.grad_a(grad, left.level.to(dtype), right.value().to(dtype))
-        if needs[2] or needs[3]:
-            if a_scale is None or not multiply.summed_away(a_scale):
-                to_b = multiply.grad_b(grad, left.value().to(dtype), right.level.to(dtype))
+        # Both products first: pulling back consumes the levels.
+        to_a, to_b, to_bias = None, None, None
+        if any(needs[1:4]):
+            to_a = multiply.grad_a(grad, a.level.to(dtype), b.unshifted().to(dtype))
+        if any(needs[4:7]):
+            if a.scale is None or not multiply.summed_away(a.scale):
+                to_b = multiply.grad_b(grad, a.unshifted().to(dtype), b.level.to(dtype))
             else:
-                to_b = multiply.grad_b(grad, left.level.to(dtype), right.level.to(dtype)).mul_(a_scale)
-        out[0], out[1] = left.close(to_a, needs[1])
-        out[2], out[3] = right.close(to_b, needs[3])
-        if ctx.bias is not None and needs[4]:
+                to_b = multiply.grad_b(grad, a.level.to(dtype), b.level.to(dtype)).mul_(a.scale)
+        if needs[7]:
             shape, kind = ctx.bias
-            out[4] = grads[0].sum_to_size(shape).to(kind)
-        return tuple(out)
-
-
-class _Side:
-    """One operand in the backward pass: its steps and levels, recomputed once, and its way back to the latent."""
-
-    def __init__(self, x: Tensor, scale: Tensor | None, grid: Any, clips: bool) -> None:
-        self.x, self.scale, self.grid, self.clips = x, scale, grid, clips
-        self.steps, self.level = (x, x) if scale is None else steps_and_level(x, scale, grid)
-
-    def value(self) -> Tensor:
-        return self.x if self.scale is None else self.level * spread(self.scale, self.x.shape)
-
-    def close(self, grad: Tensor | None, needs_scale: bool) -> tuple[Tensor | None, Tensor | None]:
-        """Gradients to the latent and its scale; consumes the steps and levels."""
-        if grad is None or self.scale is None:
-            return None if grad is None else grad.to(self.x.dtype), None
-        wanted = self.scale if needs_scale else None
-        to_x, to_scale = pull_back(grad.to(self.steps.dtype), self.steps, self.level, self.grid, self.clips, wanted)
-        return to_x.to(self.x.dtype), to_scale
+            to_bias = grads[0].sum_to_size(shape).to(kind)
+        return (None, *a.pull_back(to_a, needs[2], needs[3]), *b.pull_back(to_b, needs[5], needs[6]), to_bias)
 
 
 def _scaled(raw: Tensor, a_scale: Tensor | None, b_scale: Tensor | None, bias: Tensor | None) -> Tensor:
@@ -236,28 +226,31 @@ def _summed_blocks(a: Latent, b: Latent) -> int | None:
 
 
 def _split(latent: Latent, blocks: int) -> list[Latent]:
-    """The latent cut along its last axis, shifts left behind (they are in the bias)."""
+    """The latent cut along its last axis."""
     xs = latent.x.split(latent.x.size(-1) // blocks, -1)
     if latent.scale is None:
         return [Latent(x) for x in xs]
     scales = latent.scale.split(1, -1) if latent.scale.size(-1) > 1 else [latent.scale] * blocks
-    return [Latent(x, latent.grid, s, None, latent.clips) for x, s in zip(xs, scales, strict=True)]
+    shift = latent.shift
+    shifts = [shift] * blocks if shift is None or shift.size(-1) == 1 else list(shift.split(1, -1))
+    return [Latent(x, latent.grid, s, t, latent.clips) for x, s, t in zip(xs, scales, shifts, strict=True)]
 
 
 def _fold_shifts(a: Latent, b: Latent, bias: Tensor | None) -> Tensor | None:
-    """``bias`` plus what the shifts add: shift_a . b^T + (a - shift_a) . shift_b^T."""
+    """``bias`` plus what the shifts add: shift_a . b^T + (a - shift_a) . shift_b^T.
+
+    The shifts are constants here: the product gives them their gradient, of this term too.
+    """
     if a.shift is not None:
-        value = b.value()
-        whole = a.shift.size(-1) == 1
-        term = a.shift * value.sum(-1).unsqueeze(-2) if whole else spread(a.shift, a.x.shape) @ value.mT
-        bias = _plus(term, bias)
+        value, shift = b.value(), spread(a.shift.detach(), a.x.shape)
+        row = shift if shift.dim() > 1 else shift.unsqueeze(0)
+        bias = _plus(row * value.sum(-1).unsqueeze(-2) if shift.size(-1) == 1 else row @ value.mT, bias)
     if b.shift is not None:
-        value = a._replace(shift=None).value()
-        if b.shift.size(-1) == 1:
-            term = value.sum(-1, keepdim=True) * (b.shift.mT if b.shift.dim() > 1 else b.shift)
-        else:
-            term = value @ spread(b.shift, b.x.shape).mT
-        bias = _plus(term, bias)
+        value, shift = a.value(), spread(b.shift.detach(), b.x.shape)
+        if a.shift is not None:
+            value = value - spread(a.shift.detach(), a.x.shape)
+        column = shift.mT if shift.dim() > 1 else shift.unsqueeze(-1)
+        bias = _plus(value.sum(-1, keepdim=True) * column if shift.size(-1) == 1 else value @ column, bias)
     return bias
 
 

@@ -52,7 +52,7 @@ class QuantRotaryAttention(QuantAttention):
         if isinstance(self.qkv, nn.Linear):
             return self.split(linear(self.qkv, x, joined_bias(self)))
         q, k, v = (
-            projection(x).reshape(*x.shape[:2], -1, self.head_dim).transpose(1, 2)
+            projection(x).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
             for projection in (self.q_proj, self.k_proj, self.v_proj)
         )
         return q, k, v

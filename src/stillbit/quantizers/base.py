@@ -79,7 +79,7 @@ class Learned(Quantizer, ABC):
         """
         super().__init__(grid, blocks)
         self.rule, self.gradscale = known("start", start, RULES), known("gradscale", gradscale, GRADSCALES)
-        self.scale = nn.Parameter(torch.full(self.blocks, standard(grid).scale.item()))
+        self.scale = nn.Parameter(torch.full(self.blocks, standard(grid).scale.item(), dtype=torch.float32))
         self.register_buffer("started", torch.tensor(False))
         self.started: Tensor
 
@@ -101,8 +101,8 @@ class Learned(Quantizer, ABC):
 
     @torch.no_grad()
     def take(self, start: Start) -> None:
-        """Copy a start value into the parameter."""
-        self.scale.copy_(start.scale.clamp_min(SMALLEST_SCALE))
+        """Copy a start value into the parameter; a block of zeros says nothing, and keeps a scale that can learn."""
+        self.scale.copy_(torch.where(start.scale > SMALLEST_SCALE, start.scale, self.positive()))
         self.started.fill_(True)
 
 

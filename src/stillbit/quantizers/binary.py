@@ -29,7 +29,7 @@ class Elastic(Learned):
         if grid.bits != 1:
             raise ValueError(f"elastic binarization has one bit, got {grid.bits}: write bits=1, or use lsq")
         super().__init__(grid, blocks, start=start)
-        self.threshold = nn.Parameter(torch.zeros(self.blocks))
+        self.threshold = nn.Parameter(torch.zeros(self.blocks, dtype=torch.float32))
 
     def forward(self, x: Float[Tensor, "*shape"]) -> Latent:
         """``x`` less its threshold."""

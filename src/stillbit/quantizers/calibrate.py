@@ -45,6 +45,7 @@ Rule = Callable[[Tensor, Grid, Blocks, bool], Start]
 def mse(x: Float[Tensor, "*shape"], grid: Grid, blocks: Blocks, shifted: bool = False) -> Start:
     """The scale (and shift) of least squared error: a coarse and a fine search, then the alternation from the best."""
     rows = _numbers(x, blocks)
+    wanted, grid = grid, _from_shift(grid) if shifted else grid
     few, many = _thinned(rows, SEARCHED, 256), _thinned(rows, POLISHED, 2048)
     low = rows.amin(1, keepdim=True)
     top = _top(grid)
@@ -54,6 +55,10 @@ def mse(x: Float[Tensor, "*shape"], grid: Grid, blocks: Blocks, shifted: bool = 
     full = (rows.amax(1, keepdim=True) - low) if shifted else rows.abs().amax(1, keepdim=True)
     plain = (full.clamp_min(_TINY) / top, low if shifted else None)
     best = _better(few, grid, best, *plain)
+    for rule in (mean_magnitude, percentile):  # never worse than the rules of thumb
+        found = rule(x, grid, blocks, shifted)
+        column = None if found.shift is None else found.shift.reshape(-1, 1)
+        best = _better(few, grid, best, found.scale.reshape(-1, 1).clamp_min(_TINY), column)
     coarse, shift = best[1], best[2]
     for factor in _NEAR:
         best = _better(few, grid, best, coarse * factor, shift)
@@ -64,7 +69,7 @@ def mse(x: Float[Tensor, "*shape"], grid: Grid, blocks: Blocks, shifted: bool = 
         chosen = _better(many, grid, chosen, *begin)
         chosen = _better(many, grid, chosen, *alternate(many, grid, *begin, steps=1000 if small else POLISHING_STEPS))
     assert chosen is not None, "there is always a beginning"
-    return _shaped(chosen[1], chosen[2], blocks)
+    return _shaped(chosen[1], chosen[2], wanted, blocks)
 
 
 def alternate(
@@ -98,7 +103,8 @@ def mean_magnitude(x: Float[Tensor, "*shape"], grid: Grid, blocks: Blocks, shift
     rows = _numbers(x, blocks)
     shift = rows.amin(1, keepdim=True) if shifted else None
     centred = rows if shift is None else rows - shift
-    return _shaped(2 * centred.abs().mean(1, keepdim=True) / sqrt(max(grid.high, 1)), shift, blocks)
+    high = max(_from_shift(grid).high if shifted else grid.high, 1)
+    return _shaped(2 * centred.abs().mean(1, keepdim=True) / sqrt(high), shift, grid, blocks)
 
 
 def percentile(x: Float[Tensor, "*shape"], grid: Grid, blocks: Blocks, shifted: bool = False) -> Start:
@@ -108,7 +114,7 @@ def percentile(x: Float[Tensor, "*shape"], grid: Grid, blocks: Blocks, shifted: 
     reach = rows.abs().quantile(0.999, dim=1, keepdim=True)
     if shift is not None:
         reach = rows.quantile(0.9995, dim=1, keepdim=True) - shift
-    return _shaped(reach / _top(grid), shift, blocks)
+    return _shaped(reach / _top(_from_shift(grid) if shifted else grid), shift, grid, blocks)
 
 
 def minmax(x: Float[Tensor, "*shape"], grid: Grid, blocks: Blocks, shifted: bool = False) -> Start:
@@ -116,7 +122,7 @@ def minmax(x: Float[Tensor, "*shape"], grid: Grid, blocks: Blocks, shifted: bool
     rows = _numbers(x, blocks)
     shift = rows.amin(1, keepdim=True) if shifted else None
     reach = rows.abs().amax(1, keepdim=True) if shift is None else rows.amax(1, keepdim=True) - shift
-    return _shaped(reach / _top(grid), shift, blocks)
+    return _shaped(reach / _top(_from_shift(grid) if shifted else grid), shift, grid, blocks)
 
 
 def three_sigma(x: Float[Tensor, "*shape"], grid: Grid, blocks: Blocks, shifted: bool = False) -> Start:
@@ -125,7 +131,7 @@ def three_sigma(x: Float[Tensor, "*shape"], grid: Grid, blocks: Blocks, shifted:
         raise ValueError("three_sigma is a rule for weights, which are signed and have no shift: use mse here")
     rows = _numbers(x, blocks)
     reach = rows.mean(1, keepdim=True).abs() + 3 * rows.std(1, correction=0, keepdim=True)
-    return _shaped(reach / 2 ** (grid.bits - 1), None, blocks)
+    return _shaped(reach / 2 ** (grid.bits - 1), None, grid, blocks)
 
 
 RULES: dict[str, Rule] = {
@@ -155,13 +161,17 @@ def _numbers(x: Tensor, blocks: Blocks) -> Tensor:
     return rows if rows.dtype == torch.float64 else rows.float()
 
 
-def thin(rows: Float[Tensor, "blocks elements"], most: int) -> Float[Tensor, "blocks fewer"]:
-    """At most ``most`` elements of every row, drawn the same way each time, the extremes always among them."""
+def thin(rows: Float[Tensor, "blocks elements"], most: int, *, extremes: bool = False) -> Float[Tensor, "blocks fewer"]:
+    """At most ``most`` elements of every row, drawn the same way each time.
+
+    ``extremes`` adds the smallest and the largest. They are not always there: one element in ten million would count
+    like one in ten thousand, and a single outlier would decide a scale of least squared error.
+    """
     if rows.size(1) <= most:
         return rows
     draw = torch.Generator().manual_seed(0)
-    picked = torch.randint(rows.size(1), (most - 2,), generator=draw, device="cpu").to(rows.device)
-    return torch.cat([rows[:, picked], rows.amin(1, keepdim=True), rows.amax(1, keepdim=True)], 1)
+    few = rows[:, torch.randint(rows.size(1), (most,), generator=draw, device="cpu").to(rows.device)]
+    return torch.cat([few, rows.amin(1, keepdim=True), rows.amax(1, keepdim=True)], 1) if extremes else few
 
 
 def _thinned(rows: Tensor, budget: int, least: int) -> Tensor:
@@ -172,13 +182,17 @@ def _top(grid: Grid) -> float:
     return grid.high + grid.offset
 
 
+def _from_shift(grid: Grid) -> Grid:
+    """With a free shift all grids of a width hold the same values; this one begins at its shift."""
+    return Grid(grid.bits, signed=False)
+
+
 def _ranges(rows: Tensor, grid: Grid, shifted: bool) -> list[tuple[Tensor, Tensor | None]]:
     low, high = rows.amin(1, keepdim=True), rows.amax(1, keepdim=True)
     steps = max(grid.levels - 1, 1)
     if shifted:
-        bottoms = [low * f for f in (1.0, 0.75, 0.5, 0.25, 0.0)]
-        tops = [low + (high - low) * f for f in _fractions(20)]
-        return [((t - b).clamp_min(_TINY) / steps, b) for b in bottoms for t in tops]
+        bottoms = [low + (high - low) * f for f in (0.0, 0.01, 0.03, 0.1, 0.25, 0.5)]
+        return [(((high - b) * f).clamp_min(_TINY) / steps, b) for b in bottoms for f in _fractions(24)]
     reach = rows.abs().amax(1, keepdim=True).clamp_min(_TINY)
     return [(reach * f / _top(grid), None) for f in _fractions(48)]
 
@@ -202,5 +216,8 @@ def _better(rows: Tensor, grid: Grid, best: Candidate | None, scale: Tensor, shi
     return torch.where(wins, error, best[0]), torch.where(wins, scale, best[1]), moved
 
 
-def _shaped(scale: Tensor, shift: Tensor | None, blocks: Blocks) -> Start:
-    return Start(scale.reshape(blocks), None if shift is None else shift.reshape(blocks))
+def _shaped(scale: Tensor, shift: Tensor | None, grid: Grid, blocks: Blocks) -> Start:
+    """In the shape of the blocks; a shift, found for the grid that begins there, is moved to where code 0 is."""
+    if shift is None:
+        return Start(scale.reshape(blocks))
+    return Start(scale.reshape(blocks), (shift - scale * (grid.low + grid.offset)).reshape(blocks))

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from stillbit.quantizers.base import SMALLEST_SCALE, Quantizer, symmetric
-from stillbit.quantizers.granularity import Blocks, gather, spread, wide
+from stillbit.quantizers.granularity import Blocks, gather, gathered_sum, spread, wide
 from stillbit.quantizers.grid import Grid
 from stillbit.quantizers.snap import Latent
 
@@ -36,29 +36,31 @@ class DoReFaWeight(Quantizer):
 
     def scale_of(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*blocks"]:
         """2 / (2^bits - 1), times the size of the block."""
-        return self._size(x) * (2.0 / (self.grid.levels - 1))
+        return self._squash(x)[1] * (2.0 / (self.grid.levels - 1))
 
     def forward(self, x: Float[Tensor, "*shape"]) -> Latent:
         """The squashed weight, in units of its own size."""
-        squashed = wide(x).tanh() / spread(self._reach(x), x.shape) * spread(self._size(x), x.shape)
-        return Latent(squashed.to(x.dtype), self.grid, self.scale_of(x))
+        squashed, size = self._squash(x)
+        scale = size * (2.0 / (self.grid.levels - 1))
+        # In range by construction; the rounding of its largest element must not clip it.
+        return Latent((squashed * spread(size, x.shape)).to(x.dtype), self.grid, scale, clips=False)
 
-    def _reach(self, x: Tensor) -> Tensor:
-        return gather(wide(x).tanh(), self.blocks).abs().amax(1).reshape(self.blocks).clamp_min(SMALLEST_SCALE)
-
-    def _size(self, x: Tensor) -> Tensor:
+    def _squash(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """tanh(x) / max|tanh(x)| a block, and the size that gives the block its mean magnitude back."""
         x = wide(x)
+        squashed = x.tanh()
+        reach = gather(squashed, self.blocks).abs().amax(1).reshape(self.blocks).clamp_min(SMALLEST_SCALE)
+        squashed = squashed / spread(reach, x.shape)
         with torch.no_grad():
             if not self.sized:
-                return torch.ones(self.blocks, dtype=x.dtype, device=x.device)
-            squashed = gather(x.tanh(), self.blocks).abs().mean(1).reshape(self.blocks) / self._reach(x)
-            size = gather(x, self.blocks).abs().mean(1).reshape(self.blocks) / squashed.clamp_min(SMALLEST_SCALE)
-            return size.clamp_min(SMALLEST_SCALE)
+                return squashed, torch.ones_like(reach)
+            magnitude = gathered_sum(squashed.abs(), self.blocks).clamp_min(SMALLEST_SCALE)
+            return squashed, (gathered_sum(x.abs(), self.blocks) / magnitude).clamp_min(SMALLEST_SCALE)
 
 
 @final
 class DoReFaActivation(Quantizer):
-    """quantize(clip(x, 0, 1)): a fixed range; on a signed grid [-1, 1]."""
+    """quantize(clip(x, 0, 1)): a fixed range; on a signed grid [-1, 1], with levels of -1/2 and 1/2 at one bit."""
 
     serves = frozenset({"activation"})
 

@@ -61,8 +61,8 @@ class Grid:
 
     @property
     def edges(self) -> tuple[float, float]:
-        """The clip range in steps: inside it, edges included, the gradient passes (equation 6)."""
-        return float(self.low), float(self.high) + 2 * self.offset
+        """The outermost levels, in steps: between them, themselves included, the gradient passes (equation 6)."""
+        return self.low + self.offset, self.high + self.offset
 
     @property
     def levels(self) -> int:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from stillbit.quantizers.base import Learned, rule_named
 from stillbit.quantizers.calibrate import standard
-from stillbit.quantizers.granularity import Blocks, spread
+from stillbit.quantizers.granularity import Blocks
 from stillbit.quantizers.grid import Grid
 from stillbit.quantizers.snap import Latent
 
@@ -31,14 +31,13 @@ class LSQPlus(Learned):
         super().__init__(grid, blocks, start=start, gradscale=gradscale)
         begin = standard(grid, shifted=True)
         assert begin.shift is not None, "asked for with a shift"
-        self.shift = nn.Parameter(torch.full(self.blocks, begin.shift.item()))
+        self.shift = nn.Parameter(torch.full(self.blocks, begin.shift.item(), dtype=torch.float32))
         with torch.no_grad():
             self.scale.fill_(begin.scale.item())
 
     def forward(self, x: Float[Tensor, "*shape"]) -> Latent:
-        """``x`` less the shift, which the value adds again: inside the range the shift gets no gradient."""
-        centred = x - spread(self.shift, x.shape).to(x.dtype)
-        return Latent(centred, self.grid, self.scale_of(centred), self.shift)
+        """``x``, to be centred by the shift, which the value adds again."""
+        return Latent(x, self.grid, self.scale_of(x), self.shift)
 
     @torch.no_grad()
     def start(self, x: Float[Tensor, "*shape"], rule: str | None = None) -> None:

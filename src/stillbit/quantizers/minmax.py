@@ -22,7 +22,7 @@ class MinMax(Quantizer):
         """``live=True`` measures the tensor anew in every forward pass, as weights want it."""
         super().__init__(grid, blocks)
         self.rule, self.live = known("start", start, RULES), live
-        self.register_buffer("scale", torch.full(self.blocks, standard(grid).scale.item()))
+        self.register_buffer("scale", torch.full(self.blocks, standard(grid).scale.item(), dtype=torch.float32))
         self.register_buffer("started", torch.tensor(False))
         self.scale: Tensor
         self.started: Tensor

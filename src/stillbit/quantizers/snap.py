@@ -1,11 +1,11 @@
 """From a float to a code and back: the one place in the house that rounds.
 
-``code = clamp(round(x / scale - offset), low, high)`` and ``value = (code + offset) * scale + shift``.
+``code = clamp(round((x - shift) / scale - offset), low, high)`` and ``value = (code + offset) * scale + shift``.
 Rounding is half to even. The gradients are those of equation 6 of VVTQ and of LSQ:
 
-* to ``x``: 1 where ``low <= x / scale <= high`` (edges included; ``high + 1`` on a mid-rise grid), 0 outside;
-* to ``scale``: ``code + offset - x / scale`` inside, ``code + offset`` outside;
-* to ``shift`` (LSQ+, where ``x`` is already less the shift): 0 inside, 1 outside.
+* to ``x``: 1 where ``(x - shift) / scale`` lies between the outermost levels, these included; 0 outside;
+* to ``scale``: ``code + offset - (x - shift) / scale`` inside, ``code + offset`` outside;
+* to ``shift``: 0 inside, 1 outside.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class Latent(NamedTuple):
         """What the forward pass computes with: a point of the grid, with the gradients above."""
         if self.grid is None or self.scale is None:
             return self.x
-        value: Tensor = _Snap.apply(self.x, self.scale, self.grid, self.clips)
-        return value if self.shift is None else (value + spread(self.shift, self.x.shape)).to(value.dtype)
+        value: Tensor = _Snap.apply(self.x, self.scale, self.shift, self.grid, self.clips)
+        return value
 
     @property
     def mT(self) -> Latent:
@@ -52,7 +52,7 @@ class Latent(NamedTuple):
         if self.grid is None or self.scale is None:
             raise ValueError("a float tensor has no codes: its spec says 32 bits")
         with torch.no_grad():
-            return to_code(self.x, self.scale, self.grid).to(torch.int16)
+            return to_code(self.x, self.scale, self.grid, self.shift).to(torch.int16)
 
 
 def snap(
@@ -62,64 +62,84 @@ def snap(
     shift: Float[Tensor, "*blocks"] | None = None,
 ) -> Float[Tensor, "*shape"]:
     """Snap ``x`` to the nearest point of ``grid`` times ``scale``, moved by a learned ``shift`` if there is one."""
-    centred = x if shift is None else x - spread(shift, x.shape).to(x.dtype)
-    return Latent(centred, grid, scale, shift).value()
+    return Latent(x, grid, scale, shift).value()
 
 
-def to_code(x: Tensor, scale: Tensor, grid: Grid) -> Tensor:
-    """The codes of ``x`` as floats, in the wider type of the two; no gradient is defined here."""
-    steps = x / spread(scale, x.shape)
+def to_steps(x: Tensor, scale: Tensor, shift: Tensor | None = None) -> Tensor:
+    """``(x - shift) / scale``, in the wider type of the two, as a tensor of its own."""
+    scale = spread(scale, x.shape)
+    return x / scale if shift is None else (x - spread(shift, x.shape)).div_(scale)
+
+
+def to_code(x: Tensor, scale: Tensor, grid: Grid, shift: Tensor | None = None) -> Tensor:
+    """The codes of ``x`` as floats; no gradient is defined here."""
+    steps = to_steps(x, scale, shift)
     if grid.offset:
         steps.sub_(grid.offset)
     return steps.round_().clamp_(grid.low, grid.high)
 
 
-def to_level(x: Tensor, scale: Tensor, grid: Grid) -> Tensor:
+def to_level(x: Tensor, scale: Tensor, grid: Grid, shift: Tensor | None = None) -> Tensor:
     """``code + offset``: what is multiplied by the scale. Exact in bf16 for every grid up to 8 bits."""
-    code = to_code(x, scale, grid)
+    code = to_code(x, scale, grid, shift)
     return code.add_(grid.offset) if grid.offset else code
 
 
-def steps_and_level(x: Tensor, scale: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
-    """``x / scale`` and the level it snaps to, both fresh: what a backward pass starts from."""
-    steps = x / spread(scale, x.shape)
-    level = (steps - grid.offset).round_() if grid.offset else steps.round()
-    level.clamp_(grid.low, grid.high)
-    return steps, level.add_(grid.offset) if grid.offset else level
+class Side:
+    """A latent in a backward pass: its steps and levels, computed again, once, and the way back to its inputs."""
 
+    def __init__(self, x: Tensor, scale: Tensor | None, shift: Tensor | None, grid: Grid | None, clips: bool) -> None:
+        """Recompute; a float tensor is its own level."""
+        self.x, self.scale, self.shift, self.grid, self.clips = x, scale, shift, grid, clips
+        self.steps = self.level = x
+        if scale is not None and grid is not None:
+            self.steps = to_steps(x, scale, shift)
+            level = (self.steps - grid.offset).round_() if grid.offset else self.steps.round()
+            level.clamp_(grid.low, grid.high)
+            self.level = level.add_(grid.offset) if grid.offset else level
 
-def pull_back(
-    grad: Tensor, steps: Tensor, level: Tensor, grid: Grid, clips: bool, scale: Tensor | None
-) -> tuple[Tensor, Tensor | None]:
-    """Gradients to ``x`` and ``scale`` (None if it wants none) from the gradient to the value.
+    def unshifted(self) -> Tensor:
+        """The value less its shift."""
+        return self.x if self.scale is None else self.level * spread(self.scale, self.x.shape)
 
-    Overwrites all three tensors: a training step is bound by how often it walks over memory.
-    """
-    if not clips and scale is None:
-        return grad, None
-    low, high = grid.edges
-    inside = steps.clamp(low, high).eq_(steps)
-    grad_scale = None
-    if scale is not None:
-        # Inside, the rounding error; outside, the outermost level.
-        error = level.sub_(steps.mul_(inside)).mul_(grad)
-        grad_scale = gathered_sum(error, tuple(scale.shape)).to(scale.dtype)
-    return (grad.mul_(inside) if clips else grad), grad_scale
+    def pull_back(
+        self, grad: Tensor | None, needs_scale: bool, needs_shift: bool
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """Gradients to ``x``, ``scale`` and ``shift`` from the gradient to the value.
+
+        Overwrites ``grad``, the steps and the levels: a training step is bound by how often it walks over memory.
+        """
+        if grad is None or self.scale is None or self.grid is None:
+            return None if grad is None else grad.to(self.x.dtype), None, None
+        if not (self.clips or needs_scale or needs_shift):
+            return grad.to(self.x.dtype), None, None
+        grad = grad.to(self.steps.dtype)
+        low, high = self.grid.edges
+        inside = self.steps.clamp(low, high).eq_(self.steps)
+        to_scale = to_shift = None
+        if needs_scale:
+            # Inside, the rounding error; outside, the outermost level.
+            error = self.level.sub_(self.steps.mul_(inside)).mul_(grad)
+            to_scale = gathered_sum(error, tuple(self.scale.shape)).to(self.scale.dtype)
+        if needs_shift:
+            assert self.shift is not None, "what is not there needs no gradient"
+            to_shift = gathered_sum(grad * (1 - inside), tuple(self.shift.shape)).to(self.shift.dtype)
+        return (grad.mul_(inside) if self.clips else grad).to(self.x.dtype), to_scale, to_shift
 
 
 class _Snap(Function):
-    """`to_level` times scale, with the gradients of `pull_back`; keeps nothing but its inputs."""
+    """The value of a latent; keeps nothing but its inputs."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, scale: Tensor, grid: Grid, clips: bool) -> Tensor:
-        ctx.save_for_backward(x, scale)
+    def forward(ctx: Any, x: Tensor, scale: Tensor, shift: Tensor | None, grid: Grid, clips: bool) -> Tensor:
+        ctx.save_for_backward(x, scale, shift)
         ctx.grid, ctx.clips = grid, clips
-        return to_level(x, scale, grid).mul_(spread(scale, x.shape)).to(x.dtype)
+        value = to_level(x, scale, grid, shift).mul_(spread(scale, x.shape))
+        return (value if shift is None else value.add_(spread(shift, x.shape))).to(x.dtype)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        x, scale = ctx.saved_tensors
-        steps, level = steps_and_level(x, scale, ctx.grid)
-        wanted = scale if ctx.needs_input_grad[1] else None
-        grad_x, grad_scale = pull_back(grads[0].to(steps.dtype, copy=True), steps, level, ctx.grid, ctx.clips, wanted)
-        return grad_x.to(x.dtype), grad_scale, None, None
+        x, scale, shift = ctx.saved_tensors
+        side = Side(x, scale, shift, ctx.grid, ctx.clips)
+        grad = grads[0].to(side.steps.dtype, copy=True)
+        return (*side.pull_back(grad, ctx.needs_input_grad[1], ctx.needs_input_grad[2]), None, None)

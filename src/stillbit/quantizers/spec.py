@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from stillbit.quantizers.base import Quantizer, Tensorkind, known
+import torch
+
+from stillbit.quantizers.base import Learned, Quantizer, Tensorkind, known
 from stillbit.quantizers.binary import Elastic, Sign
 from stillbit.quantizers.dorefa import DoReFaActivation, DoReFaWeight
 from stillbit.quantizers.granularity import Blocks, Granularity, named, per_tensor
@@ -16,6 +18,10 @@ from stillbit.quantizers.pact import PACT
 from stillbit.quantizers.statsq import StatsQ
 
 Range = Literal["signed", "unsigned", "shifted"]
+
+
+USUAL_WEIGHT = 0.02
+"""The standard deviation weights are drawn with: a block of zeros (a new classifier) says nothing better."""
 
 
 class Method(NamedTuple):
@@ -106,9 +112,13 @@ def build(spec: Spec, kind: Tensorkind, blocks: Blocks, natural: Range) -> Quant
         raise ValueError(_refusal(spec, kind))
     options |= spec.options
     try:
-        return chosen(chosen.grid_for(spec.bits, signed), blocks, **options)
+        quantizer = chosen(chosen.grid_for(spec.bits, signed), blocks, **options)
     except TypeError as error:
         raise ValueError(f"the quantizer {spec.quantizer!r} does not take these options: {error}") from None
+    if kind == "weight" and isinstance(quantizer, Learned):
+        with torch.no_grad():
+            quantizer.scale.mul_(USUAL_WEIGHT)
+    return quantizer
 
 
 def _refusal(spec: Spec, kind: Tensorkind) -> str:

@@ -52,7 +52,8 @@ def calibrate(model: nn.Module, batches: Iterable[Any], rule: str | None = None,
     names = {id(q): f"{name} ({role})" for name, role, q in quantizers(model)}
     seen = {id(q): _Seen() for q in activations}
     count = 0
-    with _observing(model, activations, seen, names), torch.no_grad():
+    rules = {id(q): rule or getattr(q, "rule", None) for q in activations}
+    with _observing(model, seen, names, rules), torch.no_grad():
         for batch in batches:
             _run(model, batch)
             count += 1
@@ -98,7 +99,7 @@ def _run(model: nn.Module, batch: Any) -> None:
 
 @contextmanager
 def _observing(
-    model: nn.Module, activations: list[Quantizer], seen: dict[int, _Seen], names: dict[int, str]
+    model: nn.Module, seen: dict[int, _Seen], names: dict[int, str], rules: dict[int, str | None]
 ) -> Iterator[None]:
     """Quantizers that let floats through and look at them; whatever happens, the model is as before afterwards."""
     modes = {module: module.training for module in model.modules()}
@@ -107,7 +108,7 @@ def _observing(
         x = args[0]
         if id(quantizer) in seen:
             assert isinstance(quantizer, Quantizer), "only quantizers are observed"
-            _keep(seen[id(quantizer)], x, quantizer, names[id(quantizer)])
+            _keep(seen[id(quantizer)], x, quantizer, names[id(quantizer)], rules[id(quantizer)] == "minmax")
         return Latent(x)
 
     hooks = [q.register_forward_hook(look) for _, _, q in quantizers(model)]
@@ -121,12 +122,12 @@ def _observing(
             module.training = training
 
 
-def _keep(seen: _Seen, x: Tensor, quantizer: Quantizer, name: str) -> None:
+def _keep(seen: _Seen, x: Tensor, quantizer: Quantizer, name: str, extremes: bool) -> None:
     if not x.isfinite().all():
         raise ValueError(f"calibrate met NaN or infinity in the input of {name}: check the batches and the weights")
     blocks = prod(quantizer.blocks)
-    if x.numel() and seen.kept < IN_ALL:
-        rows = thin(gather(x, quantizer.blocks), max(A_BATCH // blocks, 64))
+    if x.numel() and (extremes or seen.kept < IN_ALL):
+        rows = thin(gather(x, quantizer.blocks), max(A_BATCH // blocks, 64), extremes=extremes)
         seen.rows.append(rows.float() if rows.dtype != torch.float64 else rows)
         seen.kept += rows.numel()
 

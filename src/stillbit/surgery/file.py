@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from stillbit.layers.walk import quantized
 from stillbit.surgery import timm_names
 from stillbit.surgery.plan import Plan
 from stillbit.surgery.swap import rebuild, record_of
@@ -34,11 +35,13 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> Path:
     if target.is_dir():
         raise ValueError(f"{target} is a folder: name a file, such as {target / 'model.safetensors'}")
     tensors = {k: v.detach().contiguous().cpu().clone() for k, v in model.state_dict().items()}
+    layers = [name for name, _ in quantized(model)]
     about = {
         "format": FORMAT,
-        "model": _architecture(model, record.plan, tensors),
+        "model": _architecture(model, record.plan, layers, tensors),
         "class": type(model).__name__,
         "plan": record.plan.to_dict(),
+        "layers": layers,
         "checksum": _checksum(tensors),
     }
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
@@ -65,7 +68,7 @@ def load(path: str | os.PathLike[str], model: M | None = None) -> M:
     plan = Plan.from_dict(about["plan"])
     fresh = _float_model(model, about, source)
     try:
-        built = rebuild(fresh, plan)
+        built = rebuild(fresh, plan, about["layers"])
     except ValueError as error:
         raise ValueError(f"{source} holds another model ({about['class']}): {error}") from None
     _compare(source, about, built.state_dict(), tensors)
@@ -80,8 +83,9 @@ def _about(source: Path) -> dict[str, Any]:
     if not source.is_file():
         raise ValueError(f"there is no file {source}")
     with source.open("rb") as file:
-        head = file.read(8)
-    if head[:2] == b"PK" or head[:1] == b"\x80":
+        head = file.read(9)
+    # A safetensors file begins with the length of its header, which may be any bytes, and then the header's brace.
+    if (head[:2] == b"PK" or head[:1] == b"\x80") and head[8:] != b"{":
         raise ValueError(
             f"{source} is a pickle, which stillbit never opens: write models with stillbit.save(model, path)"
         )
@@ -102,7 +106,7 @@ def _about(source: Path) -> dict[str, Any]:
             f"{source} was written by a newer stillbit (format {written}, this one reads up to {FORMAT}): "
             "pip install --upgrade stillbit"
         )
-    missing = {"model", "class", "plan", "checksum"} - set(about)
+    missing = {"model", "class", "plan", "layers", "checksum"} - set(about)
     if missing:
         raise ValueError(f"the structure inside {source} lacks {', '.join(sorted(missing))}: save it again")
     return dict(about)
@@ -132,14 +136,14 @@ def _float_model(model: nn.Module | None, about: dict[str, Any], source: Path) -
     return timm_names.create(made)
 
 
-def _architecture(model: nn.Module, plan: Plan, tensors: dict[str, Tensor]) -> dict[str, Any] | None:
+def _architecture(model: nn.Module, plan: Plan, layers: list[str], tensors: dict[str, Tensor]) -> dict[str, Any] | None:
     """How timm builds this model, if building it so gives the very same names and shapes."""
     made = timm_names.describe(model)
     if made is None:
         return None
     try:
         with torch.device("meta"):
-            ghost = rebuild(timm_names.create(made), plan)
+            ghost = rebuild(timm_names.create(made), plan, layers)
     except Exception:  # whatever timm says: the file then asks for the float model
         return None
     shapes = {k: v.shape for k, v in ghost.state_dict().items()}

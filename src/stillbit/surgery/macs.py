@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -40,9 +41,13 @@ def count(model: nn.Module, example: Any = None) -> Macs:
     flops = {k: sum(v.values()) // 2 for k, v in counter.get_flop_counts().items()}
     prefix = f"{type(ghost).__name__}."
     inside = {k.removeprefix(prefix): v for k, v in flops.items() if k != "Global"}
-    own = {name: _own(name, inside) for name, _ in ghost.named_modules() if name}
+    first = {id(module): name for name, module in ghost.named_modules()}
+    own: Counter[str] = Counter()  # a module in two places counts under both its names
+    for name, module in ghost.named_modules(remove_duplicate=False):
+        if name:
+            own[first[id(module)]] += _own(name, inside)
     total = flops.get("Global", 0)
-    codes = sum(own.get(name, 0) for name, layer in quantized(ghost) if _on_codes(layer))
+    codes = sum(own[name] for name, layer in quantized(ghost) if _on_codes(layer))
     return Macs(total, codes, {k: v for k, v in own.items() if v})
 
 

@@ -120,8 +120,8 @@ def _methods(kind: type) -> tuple[ast.FunctionDef, ...]:
     """The methods that ``kind.forward`` may run: itself, and those of the class that it calls, inherited ones too."""
     defined: dict[str, ast.FunctionDef] = {}
     for base in kind.__mro__:
-        if base.__module__.startswith("torch.nn") and base is not nn.MultiheadAttention:
-            continue
+        if base is nn.Module:
+            break
         for method in _defined(base):
             defined.setdefault(method.name, method)
     reached: dict[str, ast.FunctionDef] = {}

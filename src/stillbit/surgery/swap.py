@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import TypeVar
@@ -62,12 +62,15 @@ def record_of(model: nn.Module) -> Record:
     return record
 
 
-def rebuild(model: M, plan: Plan) -> M:
-    """`quantize` in place without looking at any weight, for a file that brings its own scales."""
-    return _quantize(model, plan, inplace=True, start=False)
+def rebuild(model: M, plan: Plan, only: Collection[str]) -> M:
+    """`quantize` in place without looking at any weight, for a file that brings its own scales.
+
+    ``only`` names the layers that were quantized when the file was written; others (a new classifier) stay float.
+    """
+    return _quantize(model, plan, inplace=True, start=False, only=only)
 
 
-def _quantize(model: M, plan: Plan | str, *, inplace: bool, start: bool) -> M:
+def _quantize(model: M, plan: Plan | str, *, inplace: bool, start: bool, only: Collection[str] | None = None) -> M:
     if not isinstance(model, nn.Module):
         raise ValueError(f"quantize takes a model (nn.Module), got {type(model).__name__}: quantize(model, 'w4a4')")
     if any(True for _ in quantized(model)):
@@ -76,7 +79,14 @@ def _quantize(model: M, plan: Plan | str, *, inplace: bool, start: bool) -> M:
     target = model if inplace else deepcopy(model)
     found = survey(target)
     chosen = plan.choose(found.sites)
+    if only is not None:
+        chosen = {name: spec for name, spec in chosen.items() if name in only or _inside_merged(name, chosen)}
     swaps = {id(site.module): _layer(site, chosen) for site in found.sites if chosen.get(site.name) is not None}
+    if not swaps:
+        why = next(
+            (f"{name}: {reason}" for name, reason in found.floats.items()), "it has no linear and no convolution"
+        )
+        raise ValueError(f"nothing in this model was quantized ({why}): give the plan a rule that speaks of its layers")
     if start:
         _start_weights(swaps)
     floats = {**found.floats, **{s.name: "no rule speaks of it" for s in found.sites if s.name not in chosen}}
@@ -89,6 +99,12 @@ def _quantize(model: M, plan: Plan | str, *, inplace: bool, start: bool) -> M:
         _put(target, swaps)
     target.__dict__["_stillbit"] = Record(plan, floats)
     return target
+
+
+def _inside_merged(name: str, chosen: Chosen) -> bool:
+    """Whether ``name`` is the fused qkv that a merged attention replaces: no layer bears its name afterwards."""
+    parent = chosen.get(name.rpartition(".")[0])
+    return isinstance(parent, AttentionSpec) and parent.merge
 
 
 def _layer(site: Site, chosen: Chosen) -> QuantLayer:
@@ -129,7 +145,7 @@ def _attention(site: Site, spec: AttentionSpec, chosen: Chosen) -> QuantLayer:
     weight: torch.Tensor = module.get_submodule("proj").weight  # type: ignore[assignment]
     parts: dict[str, Quantizer | None] = {}
     # A merged query has the channels of the input; the probabilities have a column a key.
-    widths = {"query": weight.size(0) if merged else site.width, "probability": site.tokens}
+    widths = {"query": merged.qk.in_features if merged else site.width, "probability": site.tokens}
     roles = MergedAttention.roles if merged is not None else site.layer.roles
     with weight.device:
         for role in (r.removesuffix("_quantizer") for r in roles):
