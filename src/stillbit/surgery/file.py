@@ -72,9 +72,8 @@ def load(path: str | os.PathLike[str], model: M | None = None) -> M:
     except ValueError as error:
         raise ValueError(f"{source} holds another model ({about['class']}): {error}") from None
     _compare(source, about, built.state_dict(), tensors)
-    built.load_state_dict(tensors, assign=True)
-    for parameter, before in zip(built.parameters(), fresh.parameters(), strict=False):
-        parameter.requires_grad_(before.requires_grad)
+    # A model built here takes the file's number types too; one that was given keeps its own types, devices and ties.
+    built.load_state_dict(tensors, assign=model is None)
     return built  # type: ignore[return-value]
 
 
