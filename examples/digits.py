@@ -32,8 +32,8 @@ def digits() -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 def train(model: nn.Module, images: Tensor, labels: Tensor, epochs: int, rate: float) -> None:
     """AdamW and a cosine: anyone's own loop."""
-    scales = [p for name, p in model.named_parameters() if name.endswith(("scale", "shift"))]
-    others = [p for name, p in model.named_parameters() if not name.endswith(("scale", "shift"))]
+    scales = [p for name, p in model.named_parameters() if "_quantizer." in name]
+    others = [p for name, p in model.named_parameters() if "_quantizer." not in name]
     groups = [{"params": others, "weight_decay": 0.05}, {"params": scales, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW([g for g in groups if g["params"]], lr=rate)
     batch = 64

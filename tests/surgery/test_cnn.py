@@ -25,7 +25,7 @@ def test_every_convolution_and_linear_is_claimed_and_only_the_image_is_signed(ma
     assert [s.range for s in sites] == ["signed"] + ["unsigned"] * (len(sites) - 1)
 
 
-@pytest.mark.parametrize("act", [nn.SiLU, nn.GELU, nn.LeakyReLU, nn.Mish, nn.Hardswish, nn.Tanh])
+@pytest.mark.parametrize("act", [nn.SiLU, nn.LeakyReLU, nn.Hardswish, nn.ELU, nn.Mish, nn.CELU, nn.SELU])
 def test_a_network_with_another_activation_keeps_its_signs(act: type[nn.Module]) -> None:
     assert set(ranges(tiny.timm_resnet(act_layer=act, stem_type=""))) == {"signed"}
 

@@ -100,7 +100,7 @@ def test_a_layer_spec_for_an_attention_is_answered_with_layers() -> None:
 
 
 def test_a_rule_that_earlier_rules_leave_nothing_is_an_error_with_the_cure() -> None:
-    with pytest.raises(ValueError, match=r"'head' never applies: earlier rules take all .* plan\.but\(rule\)"):
+    with pytest.raises(ValueError, match=r"'head' never applies: earlier rules take all .*plan\.but\(rule\)"):
         stillbit.quantize(tiny.vit(depth=1), Plan((Rule("*", FOUR), Rule("head", EIGHT))))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from inspect import signature
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -111,10 +112,12 @@ def build(spec: Spec, kind: Tensorkind, blocks: Blocks, natural: Range) -> Quant
     if chosen is None:
         raise ValueError(_refusal(spec, kind))
     options |= spec.options
-    try:
-        quantizer = chosen(chosen.grid_for(spec.bits, signed), blocks, **options)
-    except TypeError as error:
-        raise ValueError(f"the quantizer {spec.quantizer!r} does not take these options: {error}") from None
+    taken = [p.name for p in signature(chosen).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    for name in options:
+        if name not in taken:
+            has = f"it takes {', '.join(taken)}" if taken else "it takes none"
+            raise ValueError(f"the quantizer {spec.quantizer!r} has no option {name!r}: {has}")
+    quantizer = chosen(chosen.grid_for(spec.bits, signed), blocks, **options)
     if kind == "weight" and isinstance(quantizer, Learned):
         with torch.no_grad():
             quantizer.scale.mul_(USUAL_WEIGHT)

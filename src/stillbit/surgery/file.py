@@ -40,8 +40,10 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> Path:
         "format": FORMAT,
         "model": _architecture(model, record.plan, layers, tensors),
         "class": type(model).__name__,
+        "training": model.training,
         "plan": record.plan.to_dict(),
         "layers": layers,
+        "settings": _functional(_settings(model)),
         "checksum": _checksum(tensors),
     }
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
@@ -57,7 +59,7 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> Path:
 
 
 def load(path: str | os.PathLike[str], model: M | None = None) -> M:
-    """The quantized model that `save` wrote.
+    """The quantized model that `save` wrote, in the mode (training or not) it was in.
 
     A model of timm's is built from its name; for any other pass the float ``model`` it was made from (its numbers do
     not matter, and it is left as it is).
@@ -72,9 +74,10 @@ def load(path: str | os.PathLike[str], model: M | None = None) -> M:
     except ValueError as error:
         raise ValueError(f"{source} holds another model ({about['class']}): {error}") from None
     _compare(source, about, built.state_dict(), tensors)
+    _compare_settings(source, about, _functional(_settings(built)))
     # A model built here takes the file's number types too; one that was given keeps its own types, devices and ties.
     built.load_state_dict(tensors, assign=model is None)
-    return built  # type: ignore[return-value]
+    return built.train(about["training"])  # type: ignore[return-value]
 
 
 def _about(source: Path) -> dict[str, Any]:
@@ -105,7 +108,7 @@ def _about(source: Path) -> dict[str, Any]:
             f"{source} was written by a newer stillbit (format {written}, this one reads up to {FORMAT}): "
             "pip install --upgrade stillbit"
         )
-    missing = {"model", "class", "plan", "layers", "checksum"} - set(about)
+    missing = {"model", "class", "training", "plan", "layers", "settings", "checksum"} - set(about)
     if missing:
         raise ValueError(f"the structure inside {source} lacks {', '.join(sorted(missing))}: save it again")
     return dict(about)
@@ -136,7 +139,7 @@ def _float_model(model: nn.Module | None, about: dict[str, Any], source: Path) -
 
 
 def _architecture(model: nn.Module, plan: Plan, layers: list[str], tensors: dict[str, Tensor]) -> dict[str, Any] | None:
-    """How timm builds this model, if building it so gives the very same names and shapes."""
+    """How timm builds this model, if building it so gives the very same names, shapes and settings."""
     made = timm_names.describe(model)
     if made is None:
         return None
@@ -146,7 +149,34 @@ def _architecture(model: nn.Module, plan: Plan, layers: list[str], tensors: dict
     except Exception:  # whatever timm says: the file then asks for the float model
         return None
     shapes = {k: v.shape for k, v in ghost.state_dict().items()}
-    return made if shapes == {k: v.shape for k, v in tensors.items()} else None
+    same = shapes == {k: v.shape for k, v in tensors.items()} and _settings(ghost) == _settings(model)
+    return made if same else None
+
+
+Settings = dict[str, dict[str, Any]]
+HOW_NOT_WHAT = ("fused_attn", "grad_checkpointing", "inplace")
+"""Settings of a machine or a run: they change how a model computes, not what."""
+
+
+def _settings(model: nn.Module) -> Settings:
+    """Class and plain settings of every module (heads, epsilons, rates): names and shapes alone make no function."""
+    plain = (bool, int, float, str, tuple, type(None))
+    return {
+        name: {"class": type(module).__name__}
+        | {k: v for k, v in vars(module).items() if not k.startswith("_") and k != "training" and isinstance(v, plain)}
+        for name, module in model.named_modules()
+    }
+
+
+def _functional(settings: Settings) -> Settings:
+    """The settings that change what a model computes in eval mode, as JSON has them; rates of dropping do not."""
+    dropping = ("Dropout", "DropPath", "Identity")
+    kept = {
+        name: {k: v for k, v in held.items() if "drop" not in k and k not in HOW_NOT_WHAT}
+        for name, held in settings.items()
+        if held["class"] not in dropping
+    }
+    return dict(json.loads(json.dumps(kept)))
 
 
 def _compare(source: Path, about: dict[str, Any], wanted: dict[str, Tensor], held: dict[str, Tensor]) -> None:
@@ -159,6 +189,19 @@ def _compare(source: Path, about: dict[str, Any], wanted: dict[str, Tensor], hel
             raise ValueError(f"{source} holds another model ({about['class']}): {name} is {was} there and {now} here")
     if shapes:
         raise ValueError(f"{source} holds another model ({about['class']}): it also has {next(iter(shapes))}")
+
+
+def _compare_settings(source: Path, about: dict[str, Any], here: Settings) -> None:
+    """What both know of must agree; a setting that one version of a library has and another has not says nothing."""
+    there: Settings = about["settings"]
+    for name in sorted(set(there) & set(here)):
+        was, now = there[name], here[name]
+        for key in sorted(set(was) & set(now)):
+            if was[key] != now[key]:
+                raise ValueError(
+                    f"{source} holds another model ({about['class']}): {name or 'the model'}.{key} is "
+                    f"{was[key]!r} there and {now[key]!r} here"
+                )
 
 
 def _checksum(tensors: dict[str, Tensor]) -> str:

@@ -15,6 +15,7 @@ from stillbit.layers.attention import QuantAttention
 from stillbit.layers.base import QuantLayer
 from stillbit.layers.merged_attention import MergedAttention
 from stillbit.layers.walk import quantized
+from stillbit.quantizers.base import Quantizer
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def example_of(model: nn.Module) -> Tensor | None:
     size = config.get("input_size")
     image = getattr(embed, "img_size", None)
     if isinstance(image, tuple) and len(image) == 2:
-        channels = embed.proj.in_channels if hasattr(embed, "proj") else 3
+        channels = getattr(getattr(embed, "proj", None), "in_channels", None) or (size[0] if size else 3)
         size = (channels, *image)
     return None if size is None else torch.empty(1, *size, device="meta")
 
@@ -94,15 +95,28 @@ def _own(name: str, inside: dict[str, int]) -> int:
 
 
 def _on_codes(layer: QuantLayer) -> bool:
-    """Whether both sides of the layer's own products are quantized."""
-    held = set(layer.quantizers())
+    """Whether both sides of the layer's own products are quantized, and no scale varies along what is summed."""
+    held = layer.quantizers()
     if isinstance(layer, MergedAttention):  # its key is the input, which qk quantizes
-        return {"query", "value", "probability"} <= held and _on_codes_input(layer.qk)
+        inputs = layer.qk.quantizers() if isinstance(layer.qk, QuantLayer) else {}
+        whole = not _by_element(inputs.get("input"), -1, layer.qk.in_features)
+        return {"query", "value", "probability"} <= set(held) and "input" in inputs and whole
     if isinstance(layer, QuantAttention):
-        return {"query", "key", "value", "probability"} <= held
-    shared = getattr(layer, "shares_input", False)
-    return "weight" in held and ("input" in held or shared)
+        width = layer.proj.in_features // layer.num_heads
+        summed = any(_by_element(held.get(role), -1, width) for role in ("query", "key"))
+        keys = _by_element(held.get("value"), -2, None) or _by_element(held.get("probability"), -1, None)
+        return {"query", "key", "value", "probability"} <= set(held) and not summed and not keys
+    if "weight" not in held or not ("input" in held or layer.shares_input):
+        return False
+    channels = getattr(layer, "in_features", None)
+    if channels is None:  # a convolution sums over all of its image
+        return "input" not in held or max(held["input"].blocks) == 1
+    return not _by_element(held.get("input"), -1, channels)
 
 
-def _on_codes_input(layer: nn.Module) -> bool:
-    return isinstance(layer, QuantLayer) and "input" in layer.quantizers()
+def _by_element(quantizer: Quantizer | None, axis: int, length: int | None) -> bool:
+    """Whether there is a scale for every index of ``axis`` (for more than one, where the length is not known)."""
+    if quantizer is None or len(quantizer.blocks) < -axis:
+        return False
+    blocks = quantizer.blocks[axis]
+    return blocks > 1 and length in (None, blocks)

@@ -66,6 +66,14 @@ class Rule:
     spec: LayerSpec | AttentionSpec | None
     optional: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse what is no spec where it was written."""
+        if self.spec is not None and not isinstance(self.spec, LayerSpec | AttentionSpec):
+            raise ValueError(
+                f"the rule for {self.pattern!r} needs a LayerSpec, an AttentionSpec or None, got {self.spec!r}: "
+                "write Rule(pattern, LayerSpec(weight=Spec(4), input=Spec(4)))"
+            )
+
     def speaks_of(self, site: Site) -> bool:
         """Whether the pattern names this site and the spec is of its kind."""
         if isinstance(self.spec, AttentionSpec) and not site.is_attention:
@@ -90,6 +98,9 @@ class Plan:
 
     def __post_init__(self) -> None:
         """Refuse what is not a rule where it was written."""
+        if isinstance(self.rules, Rule):
+            raise ValueError("a plan is a tuple of rules, got one rule: write Plan((rule,))")
+        object.__setattr__(self, "rules", tuple(self.rules))
         for rule in self.rules:
             if not isinstance(rule, Rule):
                 raise ValueError(f"a plan is made of rules, got {rule!r}: write Plan((Rule('@qkv', spec), ...))")

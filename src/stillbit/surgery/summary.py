@@ -142,7 +142,7 @@ def _row(name: str, module: nn.Module, layer: QuantLayer | None, why: str, count
     if getattr(module, "shares_input", False):
         note = "input: the codes of qk"
     if not held and not note:
-        note = f"float: {why or 'put in after quantize'}"
+        note = "float: " + (why or ("the plan says 32 bits" if layer is not None else "put in after quantize"))
     parameters = sum(p.numel() for p in module.parameters(recurse=isinstance(module, WEIGHT_LAYERS)))
     own = None if counted is None else counted.by_module.get(name, 0)
     return Row(name, type(module).__name__, held, parameters, own, note)

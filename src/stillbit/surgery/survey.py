@@ -18,6 +18,17 @@ from stillbit.surgery.site import Site, Survey, weight_site
 
 FAMILIES = (cnn.claim, timm_vit.claim, timm_swin.claim, timm_eva.claim)
 WEIGHT_LAYERS = (nn.Linear, nn.Conv2d, nn.Embedding)
+OTHER_LAYERS = (
+    nn.Conv1d,
+    nn.Conv3d,
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.ConvTranspose3d,
+    nn.RNNBase,
+    nn.RNNCellBase,
+    nn.Bilinear,
+)
+"""Layers of torch that multiply and have no quantized counterpart here."""
 MATMUL = re.compile(r"scaled_dot_product_attention|multi_head_attention_forward|\bmatmul\(|\bbmm\(|einsum\(| @ ")
 
 
@@ -38,6 +49,8 @@ def survey(model: nn.Module) -> Survey:
                 floats[name] = why
             else:
                 found[name] = weight_site(name, module, (), "unsigned" if _after_relu(module, parents) else "signed")
+        elif isinstance(module, OTHER_LAYERS):
+            floats[name] = f"there is no quantized {type(module).__name__}"
         elif _multiplies(_class(module)):
             floats[name] = f"the products inside {type(module).__name__} are known to no family"
     ordered = [found[name] for name, _ in model.named_modules() if name in found]

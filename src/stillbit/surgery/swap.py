@@ -73,8 +73,12 @@ def rebuild(model: M, plan: Plan, only: Collection[str]) -> M:
 def _quantize(model: M, plan: Plan | str, *, inplace: bool, start: bool, only: Collection[str] | None = None) -> M:
     if not isinstance(model, nn.Module):
         raise ValueError(f"quantize takes a model (nn.Module), got {type(model).__name__}: quantize(model, 'w4a4')")
-    if any(True for _ in quantized(model)):
+    if "_stillbit" in model.__dict__ or any(layer.quantizers() for _, layer in quantized(model)):
         raise ValueError("this model is quantized already: call stillbit.dequantize(model) first, or load it anew")
+    if any(True for _ in quantized(model)):
+        raise ValueError(
+            "query and key of this model are merged and stay so: begin with the float model before the merge"
+        )
     plan = Plan.of(plan)
     target = model if inplace else deepcopy(model)
     found = survey(target)
@@ -167,7 +171,10 @@ def _attention(site: Site, spec: AttentionSpec, chosen: Chosen) -> QuantLayer:
 def _merged(site: Site, chosen: Chosen) -> MergedAttention:
     """The merged attention, its two linears quantized as the plan wants the fused one."""
     if site.merge is None:
-        raise ValueError("its query and key cannot be merged (cosine attention normalises them): use merge=False")
+        raise ValueError(
+            f"{type(site.module).__name__} cannot merge query and key, between which more stands than a product "
+            "(a cosine, a rotation, biases apart): use merge=False"
+        )
     merged = site.merge(site.module)
     assert isinstance(merged, MergedAttention), "a family merges into a merged attention"
     spec = chosen.get(f"{site.name}.qkv")

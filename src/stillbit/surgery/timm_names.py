@@ -20,7 +20,8 @@ def describe(model: Any) -> dict[str, Any] | None:
     name = config.get("architecture")
     if not name or not timm.is_model(name):
         return None
-    return {"name": name, "options": _options(model, config)}
+    tag = config.get("tag")
+    return {"name": f"{name}.{tag}" if tag else name, "options": _options(model, config)}
 
 
 def _options(model: Any, config: Any) -> dict[str, Any]:
@@ -37,6 +38,9 @@ def _options(model: Any, config: Any) -> dict[str, Any]:
         channels = getattr(model.get_submodule(first), "in_channels", 3)
         if channels != 3:
             options["in_chans"] = channels
+    rate = max((getattr(m, "drop_prob", None) or 0.0 for m in model.modules()), default=0.0)
+    if rate:
+        options["drop_path_rate"] = rate
     pool = getattr(model, "global_pool", None)
     if isinstance(pool, str) and pool != "token":
         options["global_pool"] = pool

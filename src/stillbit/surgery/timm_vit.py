@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, final
 
-from timm.layers import Attention, GluMlp, Mlp, SwiGLU
+from timm.layers import Attention, GluMlp, Linear, Mlp, SwiGLU
 from torch import nn
 
 from stillbit.layers.attention import QuantAttention
@@ -29,6 +29,8 @@ def claim(name: str, module: nn.Module, model: nn.Module) -> list[Site]:
     """The sites of an attention or an MLP of timm's; nothing for other modules."""
     if type(module) is Attention:
         return attention_sites(name, module, tokens_of(model), QuantViTAttention, MergedViTAttention)
+    if type(module) is Linear:  # torch's, but for a cast that autocast does anyway
+        return [weight_site(name, module, (), "signed", None)]
     if type(module) in (Mlp, GluMlp, SwiGLU):
         return _mlp_sites(name, module, tokens_of(model))
     return []
