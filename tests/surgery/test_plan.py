@@ -75,7 +75,7 @@ def test_none_keeps_layers_and_attentions_float(sites: list[Site]) -> None:
 @pytest.mark.parametrize(
     ("pattern", "near"),
     [
-        ("block.*.attn.qkv", "blocks.0.attn.qkv"),
+        ("block.*.attn.qkv", "blocks.*.attn.qkv"),
         ("@fc3", "@fc1"),
         ("heads", "head"),
         ("patch_embed", "patch_embed.proj"),

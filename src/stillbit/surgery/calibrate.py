@@ -73,6 +73,10 @@ def _check(model: nn.Module, batches: Any, again: bool) -> list[Quantizer]:
         raise ValueError("calibrate needs a quantized model: call model = stillbit.quantize(model, 'w4a4') first")
     if isinstance(batches, Tensor):
         raise ValueError("calibrate takes an iterable of batches, got one tensor: write calibrate(model, [images])")
+    if not isinstance(batches, Iterable):
+        raise ValueError(
+            f"calibrate takes an iterable of batches, got {type(batches).__name__}: write calibrate(model, [images])"
+        )
     activations = [q for _, role, q in every if role != "weight"]
     started = [f"{name} ({role})" for name, role, q in every if role != "weight" and q.is_started()]
     if started and not again:

@@ -44,8 +44,8 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> Path:
         "plan": record.plan.to_dict(),
         "layers": layers,
         "settings": _functional(_settings(model)),
-        "checksum": _checksum(tensors),
     }
+    about["checksum"] = _checksum(tensors, about)
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     os.close(handle)
     try:
@@ -120,8 +120,8 @@ def _tensors(source: Path, about: dict[str, Any]) -> dict[str, Tensor]:
             tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{source} is truncated ({error}): save it again") from None
-    if _checksum(tensors) != about["checksum"]:
-        raise ValueError(f"{source} is damaged, its checksum does not fit its numbers: save it again")
+    if _checksum(tensors, about) != about["checksum"]:
+        raise ValueError(f"{source} is damaged, its checksum does not fit what it holds: save it again")
     return tensors
 
 
@@ -204,9 +204,10 @@ def _compare_settings(source: Path, about: dict[str, Any], here: Settings) -> No
                 )
 
 
-def _checksum(tensors: dict[str, Tensor]) -> str:
-    """SHA-256 over names, types, shapes and bytes, in the order of the names."""
-    digest = hashlib.sha256()
+def _checksum(tensors: dict[str, Tensor], about: dict[str, Any]) -> str:
+    """SHA-256 over the structure, then over names, types, shapes and bytes in the order of the names."""
+    structure = {k: v for k, v in about.items() if k != "checksum"}
+    digest = hashlib.sha256(json.dumps(structure, sort_keys=True).encode())
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)};".encode())

@@ -191,6 +191,9 @@ def _unmatched(rule: Rule, sites: Sequence[Site], earlier: Sequence[Rule]) -> st
     kind = {AttentionSpec: "attention", LayerSpec: "weight layer"}.get(type(rule.spec), "module")
     of_kind = [s for s in sites if kind == "module" or s.is_attention == (kind == "attention")]
     names = [f"@{role}" for s in of_kind for role in s.roles] + [s.name for s in of_kind]
-    near = get_close_matches(rule.pattern, list(dict.fromkeys(names)), n=3, cutoff=0.3)
+    if "*" in rule.pattern:
+        names = [re.sub(r"(?<=\.)\d+(?=\.|$)", "*", name) for name in names]
+    names = list(dict.fromkeys(names))
+    near = get_close_matches(rule.pattern, names, n=3, cutoff=0.3)
     there = f"near it: {', '.join(map(repr, near))}" if near else f"the model has {', '.join(map(repr, names[:4]))}"
     return f"{said} matches no {kind} of this model; {there}"

@@ -86,7 +86,7 @@ def _quantize(model: M, plan: Plan | str, *, inplace: bool, start: bool, only: C
     if only is not None:
         chosen = {name: spec for name, spec in chosen.items() if name in only or _inside_merged(name, chosen)}
     swaps = {id(site.module): _layer(site, chosen) for site in found.sites if chosen.get(site.name) is not None}
-    if not swaps:
+    if not swaps and only is None:
         why = next(
             (f"{name}: {reason}" for name, reason in found.floats.items()), "it has no linear and no convolution"
         )
