@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -389,15 +390,15 @@ def test_probabilities_times_value_are_an_integer_product(
 @pytest.mark.parametrize("granularity", [per_tensor, per_head, per_token], ids=str)
 def test_merged_query_times_input_is_an_integer_product(granularity: Any, bits: int, dtype: torch.dtype) -> None:
     spec = Spec(bits, granularity=granularity)
-    plain = Spec(bits)
+    plain, weight = Spec(bits), Spec(bits, "minmax", per_channel)
     plan = Plan(
         (
             stillbit.Rule("@attention", stillbit.AttentionSpec(spec, plain, plain, plain, merge=True)),
-            stillbit.Rule("*", stillbit.LayerSpec(Spec(bits, granularity=per_channel), plain), optional=True),
+            stillbit.Rule("*", stillbit.LayerSpec(weight, plain), optional=True),
         )
     )
     model = stillbit.quantize(tiny.vit(depth=1), plan)
-    stillbit.calibrate(model, [tiny.images()])
+    stillbit.calibrate(model, [tiny.images()], rule="minmax")
     layer = next(m for m in model.modules() if isinstance(m, MergedAttention))
     assert layer.query_quantizer is not None
     x = torch.randn(2, 17, 48)
@@ -431,17 +432,25 @@ def record(model: nn.Module, kinds: tuple[type, ...]) -> tuple[list[tuple[str, A
     return calls, hooks
 
 
+@lru_cache
+def _calibrated(make: Callable[[], nn.Module], bits: int) -> nn.Module:
+    model = stillbit.quantize(make().eval(), Plan.uniform(bits, bits, granularity=per_head))
+    stillbit.calibrate(model, [tiny.images()])
+    return model
+
+
 @pytest.mark.parametrize("dtype", TYPES, ids=str)
 @pytest.mark.parametrize("bits", [2, 4, 8])
 @pytest.mark.parametrize("make", [tiny.vit, tiny.deit, tiny.swin, tiny.timm_resnet, tiny.timm_vgg, tiny.mixer])
 def test_every_layer_of_a_model_is_an_integer_product(
     make: Callable[[], nn.Module], bits: int, dtype: torch.dtype
 ) -> None:
-    model = stillbit.quantize(make().eval(), Plan.uniform(bits, bits, granularity=per_head))
-    stillbit.calibrate(model, [tiny.images()])
-    calls, _ = record(model, (QuantLinear, QuantConv2d))
+    model = _calibrated(make, bits)
+    calls, hooks = record(model, (QuantLinear, QuantConv2d))
     with torch.no_grad(), running(dtype):
         model(tiny.images(1))
+        for hook in hooks:
+            hook.remove()
         assert len(calls) == sum(1 for _, m in quantized(model) if isinstance(m, QuantLinear | QuantConv2d))
         for _, layer, args, y in calls:
             if isinstance(layer, QuantConv2d):

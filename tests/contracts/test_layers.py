@@ -597,14 +597,10 @@ def test_attention_of_another_width_takes_scales_for_every_channel(merge: bool) 
 
 # ------------------------------------------------------------------------------------------------------ compilation
 
+SLOW = ("window-masked", "rotary-shared-keys", "merged-gated", "beit", "attention-normalised")
 COMPILED = (
-    "conv-same",
-    "embedding",
-    "attention-masked",
-    "window-masked",
-    "cosine-masked",
-    "rotary-shared-keys",
-    "merged-gated",
+    *("conv-same", "embedding", "attention-masked", "cosine-masked"),
+    *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW),
 )
 
 

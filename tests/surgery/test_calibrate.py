@@ -300,7 +300,7 @@ def test_a_rule_that_fails_for_one_quantizer_leaves_all_as_they_were(monkeypatch
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # torch hides it itself
-@pytest.mark.parametrize("ran_before", [False, True])
+@pytest.mark.parametrize("ran_before", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_model_with_compiled_blocks_can_be_calibrated(ran_before: bool) -> None:
     torch._dynamo.reset()
     model, plain = fresh(plan := Plan.uniform(4, 4, granularity=per_head)), fresh(plan)

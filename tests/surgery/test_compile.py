@@ -61,7 +61,7 @@ def test_a_model_without_repeated_blocks_is_told_what_to_call() -> None:
 
 
 def test_forward_and_backward_are_compiled_once_for_all_blocks_and_never_again() -> None:
-    model = stillbit.quantize(tiny.vit(depth=3).double(), "w4a4")
+    model = stillbit.quantize(tiny.vit(depth=2).double(), "w4a4")
     x = tiny.images(dtype=torch.float64)
     stillbit.calibrate(model, [x])
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, final
 
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from stillbit.layers.base import QuantLayer
 from stillbit.layers.linear import latent
@@ -22,6 +22,7 @@ class QuantActivation(QuantLayer):
     def __init__(self, input_quantizer: Quantizer | None) -> None:
         """``None`` lets everything pass as it is."""
         super().__init__()
+        self.float_class = nn.Identity
         self.input_quantizer = input_quantizer
 
     def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

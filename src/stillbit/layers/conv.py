@@ -23,6 +23,8 @@ class QuantConv2d(QuantLayer, nn.Conv2d):
 
     def forward(self, input: Float[Tensor, "batch c h w"]) -> Float[Tensor, "batch o p q"]:
         """The convolution on codes; padding adds the value zero, or what the padding mode says."""
+        if input.dim() == 3:  # one image, as nn.Conv2d takes it too
+            return self.forward(input.unsqueeze(0)).squeeze(0)
         padding, around = self.padding, (0, 0, 0, 0)
         if self.padding_mode != "zeros":
             input, padding = F.pad(input, self._reversed_padding_repeated_twice, mode=self.padding_mode), (0, 0)

@@ -36,6 +36,8 @@ class QuantLinear(QuantLayer, nn.Linear):
 
     def forward(self, input: Tensor | Latent, bias: Tensor | None = None) -> Float[Tensor, "*batch o"]:
         """``input @ weight.T + bias`` on codes; attention hands in a bias of its own, or tokens that are quantized."""
+        if isinstance(input, Tensor) and input.dim() == 1:  # one vector, as nn.Linear takes it too
+            return self.forward(input.unsqueeze(0), bias).squeeze(0)
         tokens = latent(self.input_quantizer, input) if isinstance(input, Tensor) else Latent(*input)
         return inner(tokens, latent(self.weight_quantizer, self.weight), self.bias if bias is None else bias)
 
@@ -44,6 +46,12 @@ def latent(quantizer: Quantizer | None, x: Tensor) -> Latent:
     """``x`` with its grid, or as it is where there is no quantizer."""
     if quantizer is None:
         return Latent(x)
+    tokens = quantizer.blocks[-2] if x.dim() > len(quantizer.blocks) > 1 else 1
+    if tokens > 1 and tokens != x.size(-2):
+        raise ValueError(
+            f"there are scales for {tokens} tokens, and {x.size(-2)} came in: per_token ties a model to one "
+            "resolution; use per_tensor, or quantize a model of the new size"
+        )
     ready: Latent = quantizer(x)
     return ready
 

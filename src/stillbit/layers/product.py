@@ -10,6 +10,7 @@ A learned shift never enters the product either: it folds into the bias, here as
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +19,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
-from stillbit.quantizers.granularity import spread
+from stillbit.quantizers.granularity import spread, wide
 from stillbit.quantizers.grid import Grid
 from stillbit.quantizers.snap import Latent, Side, to_level
 
@@ -34,12 +36,15 @@ def inner(a: Latent, b: Latent, bias: Float[Tensor, "*outer"] | None = None) -> 
     dtype = _compute_dtype(a.x)
     if blocks is None or dtype == torch.float16:  # a sum of codes leaves the range of float16
         return _plus(a.value().to(dtype) @ b.value().to(dtype).mT, bias)
-    bias = _fold_shifts(a, b, bias)
+    with _precise(a.x):
+        bias = _fold_shifts(a, b, bias)
     if blocks == 1:
         return _product(a, b, bias, Matmul())
     pieces = zip(_split(a, blocks), _split(b, blocks), strict=True)
     first, *rest = (_product(p, q, None, Matmul()) for p, q in pieces)
-    return _plus(sum(rest, first), bias)
+    # Pieces of half precision are added in float32: only what leaves the layer is rounded.
+    whole = sum(rest, wide(first))
+    return (whole if bias is None else whole + bias).to(dtype)
 
 
 def convolution(
@@ -58,7 +63,9 @@ def convolution(
             # Where nothing is padded the shift adds the same everywhere, as if the image were one window of shifts.
             size = tuple(a.x.shape[1:]) if (any(how.padding) or any(how.around)) else (a.x.size(1), *_reach(b.x, how))
             shifts = spread(a.shift.detach(), size).expand(1, *size)
-            y = y + how.raw(shifts, b.value().to(shifts.dtype), None).to(y.dtype)
+            with _precise(a.x):
+                added = how.raw(shifts, b.value().to(shifts.dtype), None)
+            y = y + added.to(y.dtype)
     return y if bias is None else y + bias.view(-1, 1, 1).to(y.dtype)
 
 
@@ -169,6 +176,7 @@ class _Product(Function):
         return _scaled(raw, None if a_scale is None else spread(a_scale, a.shape), outside, bias)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
         how, multiply, dtype, needs = ctx.how, ctx.how.multiply, ctx.how.dtype, ctx.needs_input_grad
         x, x_scale, x_shift, w, w_scale, w_shift = ctx.saved_tensors
@@ -203,6 +211,12 @@ def _scaled(raw: Tensor, a_scale: Tensor | None, b_scale: Tensor | None, bias: T
     if bias is None:
         return raw.mul_(scale)
     return torch.addcmul(bias.to(scale.dtype), raw.to(scale.dtype), scale).to(raw.dtype)
+
+
+def _precise(x: Tensor) -> AbstractContextManager[None]:
+    """Without autocast: what the shifts add is small, and stays in float32 as it will in the bias of deployment."""
+    kind = x.device.type
+    return nullcontext() if kind == "meta" else torch.autocast(kind, enabled=False)
 
 
 def _compute_dtype(x: Tensor) -> torch.dtype:

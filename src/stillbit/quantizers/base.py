@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection
-from typing import ClassVar, Literal
+from collections.abc import Callable, Collection
+from typing import ClassVar, Literal, Self
 
 import torch
 from jaxtyping import Float
@@ -35,6 +35,16 @@ class Quantizer(nn.Module, ABC):
         super().__init__()
         self.grid = grid
         self.blocks = tuple(blocks)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Scales stay in float32 in a model of half precision: ``model.bfloat16()`` moves them and no more."""
+
+        def keep(t: Tensor) -> Tensor:
+            moved = fn(t)
+            return t.to(moved.device) if moved.dtype in (torch.bfloat16, torch.float16) else moved
+
+        super()._apply(keep, recurse)  # type: ignore[no-untyped-call]
+        return self
 
     @classmethod
     def grid_for(cls, bits: int, signed: bool) -> Grid:

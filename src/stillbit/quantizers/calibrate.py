@@ -156,7 +156,7 @@ def _numbers(x: Tensor, blocks: Blocks) -> Tensor:
     if x.numel() == 0:
         raise ValueError("start values need data, got an empty tensor: calibrate with at least one batch")
     if not x.isfinite().all():
-        raise ValueError("start values need finite numbers, got NaN or infinity: check the inputs of the model")
+        raise ValueError("start values need finite numbers, got NaN or infinity: check the weights and the inputs")
     rows = gather(x.detach(), blocks)
     return rows if rows.dtype == torch.float64 else rows.float()
 

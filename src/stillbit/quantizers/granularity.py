@@ -139,11 +139,6 @@ def spread(scale: Float[Tensor, "*blocks"], shape: tuple[int, ...]) -> Float[Ten
     for axis in range(-scale.dim(), 0):
         blocks, length = scale.size(axis), shape[axis]
         if blocks not in (1, length):
-            if axis == -2 and len(shape) > scale.dim():
-                raise ValueError(
-                    f"there are scales for {blocks} tokens, and {length} came in: per_token ties a model to one "
-                    "resolution; use per_tensor, or quantize a model of the new size"
-                )
             if length % blocks:
                 raise ValueError(f"a tensor of shape {tuple(shape)} cannot be cut into {tuple(scale.shape)} blocks")
             scale = scale.repeat_interleave(length // blocks, axis)

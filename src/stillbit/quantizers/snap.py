@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 from stillbit.quantizers.granularity import gathered_sum, spread
 from stillbit.quantizers.grid import Grid
@@ -138,6 +139,7 @@ class _Snap(Function):
         return (value if shift is None else value.add_(spread(shift, x.shape))).to(x.dtype)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, scale, shift = ctx.saved_tensors
         side = Side(x, scale, shift, ctx.grid, ctx.clips)

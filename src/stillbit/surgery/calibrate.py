@@ -59,11 +59,13 @@ def calibrate(model: nn.Module, batches: Iterable[Any], rule: str | None = None,
             count += 1
     if not count:
         raise ValueError("calibrate got no batch: give it an iterable such as a loader, or [images]")
-    notes = _start(activations, seen, names, rule)
-    for _, layer in quantized(model):
-        held = layer.quantizers().get("weight")
-        if held is not None and (again or not held.is_started()):
-            held.start(layer.weight.detach())  # type: ignore[operator]
+    weights = [
+        (q, layer.weight.detach())  # type: ignore[operator]
+        for _, layer in quantized(model)
+        for role, q in layer.quantizers().items()
+        if role == "weight" and (again or not q.is_started())
+    ]
+    notes = _start(activations, weights, seen, names, rule)
     return Calibration(count, len(activations), tuple(notes))
 
 
@@ -93,6 +95,8 @@ def _run(model: nn.Module, batch: Any) -> None:
         model(**{k: v.to(device) if isinstance(v, Tensor) else v for k, v in batch.items()})
         return
     first = batch[0] if isinstance(batch, tuple | list) and batch else batch
+    if isinstance(first, Tensor) and not first.numel():
+        raise ValueError("calibrate got an empty batch: every batch needs at least one sample")
     if not isinstance(first, Tensor):
         raise ValueError(
             f"a batch is a tensor, a tuple that begins with one, or a dict, got {type(first).__name__}: "
@@ -118,7 +122,8 @@ def _observing(
     hooks = [q.register_forward_hook(look) for _, _, q in quantizers(model)]
     model.eval()
     try:
-        yield
+        with torch.compiler.set_stance("force_eager"):
+            yield
     finally:
         for hook in hooks:
             hook.remove()
@@ -136,11 +141,20 @@ def _keep(seen: _Seen, x: Tensor, quantizer: Quantizer, name: str, extremes: boo
         seen.kept += rows.numel()
 
 
-def _start(activations: list[Quantizer], seen: dict[int, _Seen], names: dict[int, str], rule: str | None) -> list[str]:
+def _start(
+    activations: list[Quantizer],
+    weights: list[tuple[Quantizer, Tensor]],
+    seen: dict[int, _Seen],
+    names: dict[int, str],
+    rule: str | None,
+) -> list[str]:
     """Start values for all, or for none: a rule that fails leaves every quantizer as it was."""
-    before = [{k: v.clone() for k, v in q.state_dict().items()} for q in activations]
+    every = [*activations, *(q for q, _ in weights)]
+    before = [{k: v.clone() for k, v in q.state_dict().items()} for q in every]
     notes = []
     try:
+        for quantizer, weight in weights:
+            quantizer.start(weight)
         for quantizer in activations:
             rows = seen[id(quantizer)].rows
             if not rows:
@@ -148,10 +162,14 @@ def _start(activations: list[Quantizer], seen: dict[int, _Seen], names: dict[int
                 continue
             samples = torch.cat(rows, 1).T.reshape(-1, *quantizer.blocks)
             quantizer.start(samples, rule)
-            if quantizer.grid.signed and not quantizer.grid.offset and bool((samples >= 0).all()):
+            if (
+                quantizer.grid.signed
+                and not quantizer.grid.offset
+                and bool((samples >= 0).all() and (samples > 0).any())
+            ):
                 notes.append(f"{names[id(quantizer)]} saw no negative number: range='unsigned' would save a bit")
-    except Exception:
-        for quantizer, state in zip(activations, before, strict=True):
+    except BaseException:
+        for quantizer, state in zip(every, before, strict=True):
             quantizer.load_state_dict(state)
         raise
     return notes

@@ -10,9 +10,6 @@ from torch import nn
 
 M = TypeVar("M", bound=nn.Module)
 
-KINDS_OF_BLOCKS = 64
-"""How many different blocks (widths, shifted windows, drop paths) one forward may be compiled for."""
-
 
 def compile_blocks(model: M, **options: Any) -> M:
     """Compile every repeated block of ``model`` in place and return the model.
@@ -23,29 +20,36 @@ def compile_blocks(model: M, **options: Any) -> M:
     blocks = _repeated(model)
     if not blocks:
         raise ValueError("no repeated blocks in this model: call torch.compile(model) instead")
-    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, KINDS_OF_BLOCKS)
+    # All blocks share one cache, which must have room for every kind of them, in training and in eval mode.
+    config = torch._dynamo.config
+    config.recompile_limit = max(config.recompile_limit, 2 * len({_kind(block) for block in blocks}))
     for block in blocks:
         block.compile(**{"fullgraph": True, "dynamic": False, **options})
     return model
 
 
+def _kind(block: nn.Module) -> str:
+    """What a compilation depends on: the modules with their settings, and the shapes."""
+    plain = (bool, int, float, str, tuple)
+    settings = [
+        {k: v for k, v in vars(m).items() if not k.startswith("_") and isinstance(v, plain)} for m in block.modules()
+    ]
+    return f"{settings} {[tuple(p.shape) for p in block.parameters()]}"
+
+
 def _repeated(model: nn.Module) -> list[nn.Module]:
-    """The members of every ModuleList or Sequential that holds two or more of one class with children of their own."""
-    found: list[nn.Module] = []
-    inside: set[int] = set()
-    for module in model.modules():
-        if id(module) in inside or not isinstance(module, nn.ModuleList | nn.Sequential):
-            continue
-        kinds = Counter(type(child) for child in module)
-        blocks = [c for c in module if kinds[type(c)] > 1 and sum(1 for _ in c.modules()) > 3 and not _holds(c)]
-        found += blocks
-        inside |= {id(m) for block in blocks for m in block.modules()}
-    return found
+    """The blocks of every ModuleList and Sequential; where stages hold blocks, those inside, not the stages."""
+    return [
+        block
+        for module in model.modules()
+        for block in _twins(module)
+        if not any(_twins(inside) for inside in block.modules())
+    ]
 
 
-def _holds(module: nn.Module) -> bool:
-    """Whether ``module`` is a stage: it has repeated blocks inside, which are the ones to compile."""
-    return any(
-        isinstance(m, nn.ModuleList | nn.Sequential) and max(Counter(type(c) for c in m).values(), default=0) > 1
-        for m in module.modules()
-    )
+def _twins(module: nn.Module) -> list[nn.Module]:
+    """Children of one class, two or more of them, that are more than a layer."""
+    if not isinstance(module, nn.ModuleList | nn.Sequential):
+        return []
+    kinds = Counter(type(child) for child in module)
+    return [child for child in module if kinds[type(child)] > 1 and sum(1 for _ in child.modules()) > 3]

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from stillbit.layers.walk import quantized
 from stillbit.surgery import timm_names
-from stillbit.surgery.plan import Plan
-from stillbit.surgery.swap import rebuild, record_of
+from stillbit.surgery.plan import Plan, spec_from
+from stillbit.surgery.swap import Record, rebuild, record_of
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -38,10 +38,12 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> Path:
     layers = [name for name, _ in quantized(model)]
     about = {
         "format": FORMAT,
-        "model": _architecture(model, record.plan, layers, tensors),
+        "model": _architecture(model, record, layers, tensors),
         "class": type(model).__name__,
         "training": model.training,
         "plan": record.plan.to_dict(),
+        "chosen": {name: None if spec is None else spec.to_dict() for name, spec in record.chosen.items()},
+        "floats": record.floats,
         "layers": layers,
         "settings": _functional(_settings(model)),
     }
@@ -64,13 +66,16 @@ def load(path: str | os.PathLike[str], model: M | None = None) -> M:
     A model of timm's is built from its name; for any other pass the float ``model`` it was made from (its numbers do
     not matter, and it is left as it is).
     """
+    if isinstance(path, nn.Module):
+        raise ValueError("the path comes first: load(path, model)")
     source = Path(path)
     about = _about(source)
     tensors = _tensors(source, about)
-    plan = Plan.from_dict(about["plan"])
-    fresh = _float_model(model, about, source)
+    chosen = {name: spec_from(data) for name, data in about["chosen"].items()}
+    record = Record(Plan.from_dict(about["plan"]), about["floats"], chosen)
+    fresh = _float_model(model, about, source, tensors)
     try:
-        built = rebuild(fresh, plan, about["layers"])
+        built = rebuild(fresh, record, about["layers"])
     except ValueError as error:
         raise ValueError(f"{source} holds another model ({about['class']}): {error}") from None
     _compare(source, about, built.state_dict(), tensors)
@@ -108,7 +113,7 @@ def _about(source: Path) -> dict[str, Any]:
             f"{source} was written by a newer stillbit (format {written}, this one reads up to {FORMAT}): "
             "pip install --upgrade stillbit"
         )
-    missing = {"model", "class", "training", "plan", "layers", "settings", "checksum"} - set(about)
+    missing = {"model", "class", "training", "plan", "chosen", "floats", "layers", "settings", "checksum"} - set(about)
     if missing:
         raise ValueError(f"the structure inside {source} lacks {', '.join(sorted(missing))}: save it again")
     return dict(about)
@@ -125,9 +130,11 @@ def _tensors(source: Path, about: dict[str, Any]) -> dict[str, Tensor]:
     return tensors
 
 
-def _float_model(model: nn.Module | None, about: dict[str, Any], source: Path) -> nn.Module:
+def _float_model(model: nn.Module | None, about: dict[str, Any], source: Path, tensors: dict[str, Tensor]) -> nn.Module:
     """A float model to rebuild on: a copy of the one given, or one made anew from timm's name."""
     if model is not None:
+        if any(True for _ in quantized(model)):
+            raise ValueError("load takes the float model, and this one is quantized already: load(path, float_model)")
         return deepcopy(model)
     made = about["model"]
     if made is None:
@@ -135,17 +142,22 @@ def _float_model(model: nn.Module | None, about: dict[str, Any], source: Path) -
             f"{source} holds a {about['class']} that timm cannot build by name: "
             "pass the float model it was made from, load(path, model=your_model)"
         )
-    return timm_names.create(made)
+    # Buffers that no file holds take the number type of the weights.
+    kinds = {t.dtype for k, t in tensors.items() if t.is_floating_point() and "_quantizer." not in k}
+    built = timm_names.create(made)
+    return built.to(kinds.pop()) if len(kinds) == 1 else built
 
 
-def _architecture(model: nn.Module, plan: Plan, layers: list[str], tensors: dict[str, Tensor]) -> dict[str, Any] | None:
+def _architecture(
+    model: nn.Module, record: Record, layers: list[str], tensors: dict[str, Tensor]
+) -> dict[str, Any] | None:
     """How timm builds this model, if building it so gives the very same names, shapes and settings."""
     made = timm_names.describe(model)
     if made is None:
         return None
     try:
         with torch.device("meta"):
-            ghost = rebuild(timm_names.create(made), plan, layers)
+            ghost = rebuild(timm_names.create(made), record, layers)
     except Exception:  # whatever timm says: the file then asks for the float model
         return None
     shapes = {k: v.shape for k, v in ghost.state_dict().items()}

@@ -22,6 +22,12 @@ class LayerSpec:
     weight: Spec
     input: Spec
 
+    def __post_init__(self) -> None:
+        """Refuse what is no spec where it was written."""
+        for spec in (self.weight, self.input):
+            if not isinstance(spec, Spec):
+                raise ValueError(f"a LayerSpec is made of specs, got {spec!r}: write LayerSpec(Spec(4), Spec(4))")
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON."""
         return {"kind": "layer", "weight": self.weight.to_dict(), "input": self.input.to_dict()}
@@ -173,11 +179,12 @@ class Plan:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Plan:
         """The inverse of `to_dict`."""
-        rules = (Rule(r["pattern"], _spec(r["spec"]), r["optional"]) for r in data["rules"])
+        rules = (Rule(r["pattern"], spec_from(r["spec"]), r["optional"]) for r in data["rules"])
         return cls(tuple(rules))
 
 
-def _spec(data: dict[str, Any] | None) -> LayerSpec | AttentionSpec | None:
+def spec_from(data: dict[str, Any] | None) -> LayerSpec | AttentionSpec | None:
+    """The inverse of a spec's ``to_dict``."""
     if data is None:
         return None
     specs = {k: Spec.from_dict(v) for k, v in data.items() if isinstance(v, dict)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from io import StringIO
+from math import prod
 from typing import Any
 
 from rich.console import Console
@@ -116,7 +117,7 @@ def summary(model: nn.Module, example: Any = None) -> Summary:
         counted = macs.count(model, example)
     layers = dict(quantized(model))
     rows = [
-        _row(name, module, layers.get(name), record.floats.get(name, ""), counted)
+        _row(name, module, layers.get(name), _why(name, record.floats), counted)
         for name, module in model.named_modules()
         if _shown(name, module, layers, record.floats)
     ]
@@ -130,6 +131,12 @@ def summary(model: nn.Module, example: Any = None) -> Summary:
         macs_on_codes=counted.on_codes if counted else None,
         calibrated=not waiting,
     )
+
+
+def _why(name: str, floats: dict[str, str]) -> str:
+    """Why a module is float; the two linears of a merged attention answer for the fused one they came from."""
+    parent, _, child = name.rpartition(".")
+    return floats.get(name) or (floats.get(f"{parent}.qkv", "") if child in ("qk", "v") else "")
 
 
 def _shown(name: str, module: nn.Module, layers: dict[str, QuantLayer], floats: dict[str, str]) -> bool:
@@ -162,14 +169,18 @@ def _merge_note(attention: MergedAttention) -> str:
 
 
 def _packed_bytes(model: nn.Module) -> int:
-    """Codes at their true width, everything else as it is stored."""
-    bits = {}
+    """Codes at their true width, a float32 for every scale and shift, everything else as it is stored."""
+    widths: dict[int, int] = {}
+    scales = 0
     for _, layer in quantized(model):
-        held, weight = layer.quantizers().get("weight"), getattr(layer, "weight", None)
-        if held is not None and weight is not None:
-            bits[id(weight)] = held.grid.bits
-    stored = sum(p.numel() * bits.get(id(p), 8 * p.element_size()) for p in model.parameters())
-    return -(-stored // 8)
+        for role, quantizer in layer.quantizers().items():
+            learned = sum(1 for name in ("shift", "threshold") if hasattr(quantizer, name))
+            scales += prod(quantizer.blocks) * (1 + learned)
+            if role == "weight":
+                widths[id(layer.weight)] = quantizer.grid.bits
+    kept = {id(v): v for k, v in model.state_dict(keep_vars=True).items() if "_quantizer." not in k}
+    stored: int = sum(v.numel() * widths.get(key, 8 * v.element_size()) for key, v in kept.items())
+    return -(-(stored + 32 * scales) // 8)
 
 
 def _short(number: float) -> str:

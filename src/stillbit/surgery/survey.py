@@ -36,7 +36,7 @@ def survey(model: nn.Module) -> Survey:
     """Families first; then every linear, convolution and embedding that computes with its own forward."""
     found: dict[str, Site] = {}
     floats: dict[str, str] = {}
-    parents = _parents(model)
+    parents, read = _parents(model), _read_past_forward(model)
     for name, module in model.named_modules():
         if name in found or name in floats:
             continue
@@ -44,7 +44,7 @@ def survey(model: nn.Module) -> Survey:
         if claimed:
             found.update((site.name, site) for site in claimed if site.name not in found)
         elif isinstance(module, WEIGHT_LAYERS):
-            why = _why_float(module, parents.get(id(module), []))
+            why = _why_float(module) or read.get(id(module))
             if why:
                 floats[name] = why
             else:
@@ -96,19 +96,27 @@ def _parents(model: nn.Module) -> dict[int, list[tuple[nn.Module, str]]]:
     return parents
 
 
-def _why_float(module: nn.Module, parents: list[tuple[nn.Module, str]]) -> str | None:
+def _why_float(module: nn.Module) -> str | None:
     """Why this layer's forward cannot be replaced, if it cannot."""
     plain = next(kind for kind in WEIGHT_LAYERS if isinstance(module, kind))
     if type(module).forward is not plain.forward or (
         isinstance(module, nn.Conv2d) and type(module)._conv_forward is not nn.Conv2d._conv_forward
     ):
         return f"{type(module).__name__} has a forward of its own"
-    if is_parametrized(module):
-        return "its weight is parametrized"
-    for parent, name in parents:
-        if name in _read_past_forward(_class(parent)):
-            return f"{type(parent).__name__} reads its weight past its forward"
-    return None
+    return "its weight is parametrized" if is_parametrized(module) else None
+
+
+def _read_past_forward(model: nn.Module) -> dict[int, str]:
+    """Modules whose weight is read by the code of a module above them, each with the sentence that says so."""
+    found: dict[int, str] = {}
+    for module in model.modules():
+        for path in _weights_read(_class(module)):
+            try:
+                inside = module.get_submodule(path)
+            except AttributeError:
+                continue
+            found[id(inside)] = f"{type(module).__name__} reads its weight past its forward"
+    return found
 
 
 def _after_relu(module: nn.Module, parents: dict[int, list[tuple[nn.Module, str]]]) -> bool:
@@ -157,14 +165,25 @@ def _defined(kind: type) -> tuple[ast.FunctionDef, ...]:
 
 
 @cache
-def _read_past_forward(kind: type) -> frozenset[str]:
-    """Names of children whose ``self.NAME.weight`` a class reads itself."""
-    read = set()
-    for node in (n for method in _methods(kind) for n in ast.walk(method)):
-        match node:
-            case ast.Attribute(value=ast.Attribute(value=ast.Name(id="self"), attr=child), attr="weight"):
-                read.add(child)
-    return frozenset(read)
+def _weights_read(kind: type) -> frozenset[str]:
+    """Paths of the children whose ``self.PATH.weight`` a class reads itself."""
+    nodes = (n for method in _methods(kind) for n in ast.walk(method))
+    paths = (_path(n.value) for n in nodes if isinstance(n, ast.Attribute) and n.attr == "weight")
+    return frozenset(path for path in paths if path)
+
+
+def _path(node: ast.expr) -> str | None:
+    """``inside.fc`` for ``self.inside.fc``, ``chain.0`` for ``self.chain[0]``; None for anything else."""
+    match node:
+        case ast.Name(id="self"):
+            return ""
+        case ast.Attribute(value=value, attr=attr):
+            before, last = _path(value), attr
+        case ast.Subscript(value=value, slice=ast.Constant(value=int(number))):
+            before, last = _path(value), str(number)
+        case _:
+            return None
+    return None if before is None else f"{before}.{last}".lstrip(".")
 
 
 @cache

@@ -31,6 +31,8 @@ class Record:
 
     plan: Plan
     floats: dict[str, str]
+    chosen: Chosen
+    """The plan as it was resolved: what every site became."""
 
 
 def quantize(model: M, plan: Plan | str, *, inplace: bool = False) -> M:
@@ -39,7 +41,7 @@ def quantize(model: M, plan: Plan | str, *, inplace: bool = False) -> M:
     ``plan`` is a `Plan` or a preset such as "w4a4". The float model is left as it is unless ``inplace=True``; a call
     that fails leaves it as it is in any case.
     """
-    return _quantize(model, plan, inplace=inplace, start=True)
+    return _quantize(model, plan, inplace=inplace)
 
 
 def dequantize(model: M, *, inplace: bool = False) -> M:
@@ -47,32 +49,35 @@ def dequantize(model: M, *, inplace: bool = False) -> M:
     if not any(True for _ in quantized(model)):
         raise ValueError("this model is not quantized: there is nothing to take back")
     target = model if inplace else deepcopy(model)
-    if isinstance(target, QuantLayer):
-        return target.release()  # type: ignore[return-value]
-    _put(target, {id(layer): layer.release() for _, layer in quantized(target)})
+    floats = {id(layer): layer.release() for _, layer in quantized(target)}
+    target = floats.get(id(target), target)  # type: ignore[assignment]
+    _put(target, floats)
     target.__dict__.pop("_stillbit", None)
     return target
 
 
 def record_of(model: nn.Module) -> Record:
     """What `quantize` noted on a model."""
+    _check_model(model)
     record = model.__dict__.get("_stillbit")
     if not isinstance(record, Record):
         raise ValueError("this model was not made by stillbit: call model = stillbit.quantize(model, 'w4a4') first")
     return record
 
 
-def rebuild(model: M, plan: Plan, only: Collection[str]) -> M:
-    """`quantize` in place without looking at any weight, for a file that brings its own scales.
+def rebuild(model: M, record: Record, only: Collection[str]) -> M:
+    """`quantize` in place as ``record`` says, without looking at any weight: a file brings its own scales.
 
     ``only`` names the layers that were quantized when the file was written; others (a new classifier) stay float.
     """
-    return _quantize(model, plan, inplace=True, start=False, only=only)
+    kept = {n: s for n, s in record.chosen.items() if n in only or _inside_merged(n, record.chosen)}
+    found = survey(model)
+    swaps = {id(s.module): _layer(s, kept) for s in found.sites if kept.get(s.name) is not None}
+    return _swapped(model, swaps, record)
 
 
-def _quantize(model: M, plan: Plan | str, *, inplace: bool, start: bool, only: Collection[str] | None = None) -> M:
-    if not isinstance(model, nn.Module):
-        raise ValueError(f"quantize takes a model (nn.Module), got {type(model).__name__}: quantize(model, 'w4a4')")
+def _quantize(model: M, plan: Plan | str, *, inplace: bool) -> M:
+    _check_model(model)
     if "_stillbit" in model.__dict__ or any(layer.quantizers() for _, layer in quantized(model)):
         raise ValueError("this model is quantized already: call stillbit.dequantize(model) first, or load it anew")
     if any(True for _ in quantized(model)):
@@ -83,26 +88,36 @@ def _quantize(model: M, plan: Plan | str, *, inplace: bool, start: bool, only: C
     target = model if inplace else deepcopy(model)
     found = survey(target)
     chosen = plan.choose(found.sites)
-    if only is not None:
-        chosen = {name: spec for name, spec in chosen.items() if name in only or _inside_merged(name, chosen)}
     swaps = {id(site.module): _layer(site, chosen) for site in found.sites if chosen.get(site.name) is not None}
-    if not swaps and only is None:
+    if not swaps:
         why = next(
             (f"{name}: {reason}" for name, reason in found.floats.items()), "it has no linear and no convolution"
         )
         raise ValueError(f"nothing in this model was quantized ({why}): give the plan a rule that speaks of its layers")
-    if start:
-        _start_weights(swaps)
+    _start_weights({s.name: swaps[id(s.module)] for s in found.sites if id(s.module) in swaps})
     floats = {**found.floats, **{s.name: "no rule speaks of it" for s in found.sites if s.name not in chosen}}
     floats |= {name: "the plan says so" for name, spec in chosen.items() if spec is None}
-    if id(target) in swaps:
-        if inplace:
-            raise ValueError("a single layer cannot be replaced in place: use the result of quantize(layer, plan)")
-        target = swaps[id(target)]  # type: ignore[assignment]
-    else:
-        _put(target, swaps)
-    target.__dict__["_stillbit"] = Record(plan, floats)
-    return target
+    if inplace and id(target) in swaps:
+        raise ValueError("a single layer cannot be replaced in place: use the result of quantize(layer, plan)")
+    return _swapped(target, swaps, Record(plan, floats, chosen))
+
+
+def _check_model(model: object) -> None:
+    """A model comes first, and it comes bare."""
+    kind = type(model).__name__
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"the first argument is a model (nn.Module), got {kind}: quantize(model, 'w4a4')")
+    inside = {"OptimizedModule": "_orig_mod", "DataParallel": "module", "DistributedDataParallel": "module"}.get(kind)
+    if inside:
+        raise ValueError(f"the model is inside this {kind}: pass model.{inside}")
+
+
+def _swapped(model: M, swaps: Mapping[int, QuantLayer], record: Record) -> M:
+    """``model`` with its sites replaced, and the record of it."""
+    target = swaps.get(id(model), model)
+    _put(target, swaps)
+    target.__dict__["_stillbit"] = record
+    return target  # type: ignore[return-value]
 
 
 def _inside_merged(name: str, chosen: Chosen) -> bool:
@@ -204,12 +219,15 @@ def _fitted(parts: dict[str, Quantizer | None], module: nn.Module, weight: torch
     return parts
 
 
-def _start_weights(swaps: dict[int, QuantLayer]) -> None:
-    for root in swaps.values():
+def _start_weights(swaps: Mapping[str, QuantLayer]) -> None:
+    for name, root in swaps.items():
         for _, layer in quantized(root):
             weight, quantizer = getattr(layer, "weight", None), getattr(layer, "weight_quantizer", None)
             if quantizer is not None and weight is not None and not weight.is_meta:
-                quantizer.start(weight.detach())
+                try:
+                    quantizer.start(weight.detach())
+                except ValueError as error:
+                    raise ValueError(f"{name}: {error}") from None
 
 
 def _put(model: nn.Module, swaps: Mapping[int, nn.Module]) -> None:

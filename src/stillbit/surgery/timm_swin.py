@@ -40,7 +40,9 @@ def claim(name: str, module: nn.Module, model: nn.Module) -> list[Site]:
         sites = attention_sites(name, module, _area(module), QuantSwinV2Attention, None)
         return sites + _position_sites(name, module)
     if type(module) in (PatchMergingV1, PatchMergingV2):
-        return [weight_site(f"{name}.reduction", module.get_submodule("reduction"), ("reduction",), "signed")]
+        return [
+            weight_site(f"{name}.reduction".lstrip("."), module.get_submodule("reduction"), ("reduction",), "signed")
+        ]
     return []
 
 
@@ -48,8 +50,8 @@ def _position_sites(name: str, module: nn.Module) -> list[Site]:
     """The small MLP that makes the position bias: constant input, so at deployment it is a table."""
     first, second = (module.get_submodule(f"cpb_mlp.{i}") for i in (0, 2))
     return [
-        weight_site(f"{name}.cpb_mlp.0", first, ("position",), "signed"),
-        weight_site(f"{name}.cpb_mlp.2", second, ("position",), "unsigned"),
+        weight_site(f"{name}.cpb_mlp.0".lstrip("."), first, ("position",), "signed"),
+        weight_site(f"{name}.cpb_mlp.2".lstrip("."), second, ("position",), "unsigned"),
     ]
 
 
