@@ -126,3 +126,13 @@ def test_a_start_touches_nothing_when_the_data_is_refused():
         with pytest.raises(ValueError, match="start values need"):
             quantizer.start(bad)
         assert all(torch.equal(tensor, before[name]) for name, tensor in quantizer.state_dict().items())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_model_of_half_precision_keeps_its_scales_whole(dtype):
+    quantizer = LSQPlus(Grid(4, signed=False), (1,))
+    before = quantizer.scale.item(), quantizer.shift.item()
+    quantizer.to(dtype)
+    assert quantizer.scale.dtype == quantizer.shift.dtype == torch.float32
+    assert (quantizer.scale.item(), quantizer.shift.item()) == before
+    assert quantizer.double().scale.dtype == torch.float64

@@ -127,8 +127,14 @@ def test_half_precision_numbers_are_measured_in_float32(rule):
     ("data", "sentence"),
     [
         ([], "start values need data, got an empty tensor: calibrate with at least one batch"),
-        ([1.0, float("nan")], "start values need finite numbers, got NaN or infinity: check the weights and the inputs"),
-        ([float("-inf"), 0.0], "start values need finite numbers, got NaN or infinity: check the weights and the inputs"),
+        (
+            [1.0, float("nan")],
+            "start values need finite numbers, got NaN or infinity: check the weights and the inputs",
+        ),
+        (
+            [float("-inf"), 0.0],
+            "start values need finite numbers, got NaN or infinity: check the weights and the inputs",
+        ),
     ],
     ids=["empty", "nan", "infinite"],
 )

@@ -33,7 +33,9 @@ def picture(model: nn.Module) -> list[Any]:
 
 @pytest.mark.parametrize("thing", ["deit_tiny_patch16_224", None, tiny.vit])
 def test_what_is_no_model_is_refused_with_the_corrected_call(thing: Any) -> None:
-    with pytest.raises(ValueError, match=r"quantize takes a model \(nn.Module\), got .*: quantize\(model, 'w4a4'\)"):
+    with pytest.raises(
+        ValueError, match=r"the first argument is a model \(nn.Module\), got .*: quantize\(model, 'w4a4'\)"
+    ):
         stillbit.quantize(thing, "w4a4")
 
 
