@@ -16,6 +16,7 @@ import json
 import os
 import platform
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -23,6 +24,8 @@ from datetime import date
 from pathlib import Path
 
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+# A cold start is cold: compilations of an earlier run are not looked up.
+os.environ["TORCHINDUCTOR_CACHE_DIR"] = tempfile.mkdtemp(prefix="qat_step_")
 
 import timm
 import torch
