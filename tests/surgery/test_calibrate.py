@@ -131,15 +131,18 @@ def test_all_zero_inputs_leave_finite_scales() -> None:
     assert model(tiny.images()).isfinite().all()
 
 
+class Half(nn.Module):
+    """Only one of its two layers is ever reached."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.used, self.idle = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.used(x)
+
+
 def test_what_was_never_reached_is_said_and_keeps_its_default() -> None:
-    class Half(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.used, self.idle = nn.Linear(4, 4), nn.Linear(4, 4)
-
-        def forward(self, x: Tensor) -> Tensor:
-            return self.used(x)
-
     model = stillbit.quantize(Half(), "w4a4")
     before = model.idle.input_quantizer.scale.clone()
     notes = stillbit.calibrate(model, [torch.randn(3, 4)]).notes
@@ -264,14 +267,6 @@ def test_an_interrupted_loader_changes_nothing() -> None:
 
 
 def test_a_weight_that_is_not_finite_fails_before_anything_changes() -> None:
-    class Half(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.used, self.idle = nn.Linear(4, 4), nn.Linear(4, 4)
-
-        def forward(self, x: Tensor) -> Tensor:
-            return self.used(x)
-
     model = stillbit.quantize(Half(), "w4a4")
     stillbit.calibrate(model, [torch.randn(3, 4)])
     with torch.no_grad():

@@ -79,7 +79,22 @@ def symmetric(grid: Grid) -> Grid:
     return grid
 
 
-class Learned(Quantizer, ABC):
+class Startable(Quantizer, ABC):
+    """A quantizer that takes its start value from data, by a rule of `calibrate.RULES`, and knows whether it has."""
+
+    def __init__(self, grid: Grid, blocks: Blocks, *, start: str) -> None:
+        """Not started yet."""
+        super().__init__(grid, blocks)
+        self.rule = known("start", start, RULES)
+        self.register_buffer("started", torch.tensor(False))
+        self.started: Tensor
+
+    def is_started(self) -> bool:
+        """Whether `start` was called, here or where the state was saved."""
+        return not self.started.is_meta and bool(self.started)
+
+
+class Learned(Startable, ABC):
     """A quantizer whose scale is a parameter."""
 
     def __init__(self, grid: Grid, blocks: Blocks, *, start: str = "mse", gradscale: str = "by_count") -> None:
@@ -87,15 +102,9 @@ class Learned(Quantizer, ABC):
 
         ``start`` names a rule of `calibrate.RULES`; ``gradscale`` is by_count (LSQ) or by_magnitude (VVTQ).
         """
-        super().__init__(grid, blocks)
-        self.rule, self.gradscale = known("start", start, RULES), known("gradscale", gradscale, GRADSCALES)
+        super().__init__(grid, blocks, start=start)
+        self.gradscale = known("gradscale", gradscale, GRADSCALES)
         self.scale = nn.Parameter(torch.full(self.blocks, standard(grid).scale.item(), dtype=torch.float32))
-        self.register_buffer("started", torch.tensor(False))
-        self.started: Tensor
-
-    def is_started(self) -> bool:
-        """Whether `start` was called, here or where the state was saved."""
-        return not self.started.is_meta and bool(self.started)
 
     def positive(self) -> Float[Tensor, "*blocks"]:
         """The scale, made positive: an optimizer that steps through zero turns it round, not inside out."""

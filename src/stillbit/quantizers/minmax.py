@@ -8,28 +8,22 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from stillbit.quantizers.base import SMALLEST_SCALE, Quantizer, known, rule_named
-from stillbit.quantizers.calibrate import RULES, standard
+from stillbit.quantizers.base import SMALLEST_SCALE, Startable, rule_named
+from stillbit.quantizers.calibrate import standard
 from stillbit.quantizers.granularity import Blocks, gather, wide
 from stillbit.quantizers.grid import Grid
 
 
 @final
-class MinMax(Quantizer):
+class MinMax(Startable):
     """Scale from the largest magnitude: of the tensor itself (weights), or of the calibration data (activations)."""
 
     def __init__(self, grid: Grid, blocks: Blocks, *, start: str = "minmax", live: bool = False) -> None:
         """``live=True`` measures the tensor anew in every forward pass, as weights want it."""
-        super().__init__(grid, blocks)
-        self.rule, self.live = known("start", start, RULES), live
+        super().__init__(grid, blocks, start=start)
+        self.live = live
         self.register_buffer("scale", torch.full(self.blocks, standard(grid).scale.item(), dtype=torch.float32))
-        self.register_buffer("started", torch.tensor(False))
         self.scale: Tensor
-        self.started: Tensor
-
-    def is_started(self) -> bool:
-        """Whether the range was measured."""
-        return not self.started.is_meta and bool(self.started)
 
     def scale_of(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*blocks"]:
         """The measured scale; no gradient."""

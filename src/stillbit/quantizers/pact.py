@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from stillbit.quantizers.base import SMALLEST_SCALE, Quantizer, rule_named
+from stillbit.quantizers.base import SMALLEST_SCALE, Startable, rule_named
 from stillbit.quantizers.calibrate import standard
 from stillbit.quantizers.granularity import Blocks, spread
 from stillbit.quantizers.grid import Grid
@@ -16,7 +16,7 @@ from stillbit.quantizers.snap import Latent
 
 
 @final
-class PACT(Quantizer):
+class PACT(Startable):
     """value = snap(clip(x, 0, level)), scale = level / (2^bits - 1); d value / d level is 1 where x >= level, else 0.
 
     On a signed grid the clip is symmetric. The level is the parameter, as in the paper: an optimizer's step moves it by
@@ -27,17 +27,10 @@ class PACT(Quantizer):
 
     def __init__(self, grid: Grid, blocks: Blocks, *, start: str = "mse") -> None:
         """Before any data the level fits standard normal numbers."""
-        super().__init__(grid, blocks)
-        rule_named(start)
-        self.rule, self.top = start, grid.high + grid.offset
+        super().__init__(grid, blocks, start=start)
+        self.top = grid.high + grid.offset
         level = standard(grid).scale.item() * self.top
         self.level = nn.Parameter(torch.full(self.blocks, level, dtype=torch.float32))
-        self.register_buffer("started", torch.tensor(False))
-        self.started: Tensor
-
-    def is_started(self) -> bool:
-        """Whether the level came from data."""
-        return not self.started.is_meta and bool(self.started)
 
     def positive(self) -> Float[Tensor, "*blocks"]:
         """The level, made positive."""

@@ -12,7 +12,7 @@ import torchvision.models.vgg as vision_vgg
 from torch import nn
 
 from stillbit.quantizers.spec import Range
-from stillbit.surgery.site import Site, weight_site
+from stillbit.surgery.site import Site, below, weight_site
 
 KNOWN = (timm_resnet.ResNet, timm_vgg.VGG, vision_resnet.ResNet, vision_vgg.VGG)
 
@@ -23,7 +23,7 @@ def claim(name: str, module: nn.Module, model: nn.Module) -> list[Site]:
         return []
     layers = [(n, m) for n, m in module.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     return [
-        weight_site(f"{name}.{n}".lstrip("."), m, ("fc",) if isinstance(m, nn.Linear) else (), SIGNS[i > 0])
+        weight_site(below(name, n), m, ("fc",) if isinstance(m, nn.Linear) else (), SIGNS[i > 0])
         for i, (n, m) in enumerate(layers)
     ]
 

@@ -55,6 +55,11 @@ class Survey:
     floats: dict[str, str] = field(default_factory=dict)
 
 
+def below(name: str, child: str) -> str:
+    """The name of a child; the model itself is called by the empty name."""
+    return f"{name}.{child}" if name else child
+
+
 def weight_site(
     name: str, module: nn.Module, roles: tuple[str, ...], range_: Range = "signed", tokens: int | None = None
 ) -> Site:

@@ -18,7 +18,7 @@ from stillbit.layers.walk import quantized
 from stillbit.quantizers.base import Quantizer
 from stillbit.quantizers.spec import build
 from stillbit.surgery.plan import AttentionSpec, LayerSpec, Plan
-from stillbit.surgery.site import Headed, Site
+from stillbit.surgery.site import Headed, Site, Survey
 from stillbit.surgery.survey import survey
 
 M = TypeVar("M", bound=nn.Module)
@@ -41,7 +41,29 @@ def quantize(model: M, plan: Plan | str, *, inplace: bool = False) -> M:
     ``plan`` is a `Plan` or a preset such as "w4a4". The float model is left as it is unless ``inplace=True``; a call
     that fails leaves it as it is in any case.
     """
-    return _quantize(model, plan, inplace=inplace)
+    _check_model(model)
+    if "_stillbit" in model.__dict__ or any(layer.quantizers() for _, layer in quantized(model)):
+        raise ValueError("this model is quantized already: call stillbit.dequantize(model) first, or load it anew")
+    if any(True for _ in quantized(model)):
+        raise ValueError(
+            "query and key of this model are merged and stay so: begin with the float model before the merge"
+        )
+    plan = Plan.of(plan)
+    target = model if inplace else deepcopy(model)
+    found = survey(target)
+    chosen = plan.choose(found.sites)
+    swaps = _layers(found, chosen)
+    if not swaps:
+        why = next(
+            (f"{name}: {reason}" for name, reason in found.floats.items()), "it has no linear and no convolution"
+        )
+        raise ValueError(f"nothing in this model was quantized ({why}): give the plan a rule that speaks of its layers")
+    _start_weights({s.name: swaps[id(s.module)] for s in found.sites if id(s.module) in swaps})
+    floats = {**found.floats, **{s.name: "no rule speaks of it" for s in found.sites if s.name not in chosen}}
+    floats |= {name: "the plan says so" for name, spec in chosen.items() if spec is None}
+    if inplace and id(target) in swaps:
+        raise ValueError("a single layer cannot be replaced in place: use the result of quantize(layer, plan)")
+    return _swapped(target, swaps, Record(plan, floats, chosen))
 
 
 def dequantize(model: M, *, inplace: bool = False) -> M:
@@ -70,36 +92,8 @@ def rebuild(model: M, record: Record, only: Collection[str]) -> M:
 
     ``only`` names the layers that were quantized when the file was written; others (a new classifier) stay float.
     """
-    kept = {n: s for n, s in record.chosen.items() if n in only or _inside_merged(n, record.chosen)}
-    found = survey(model)
-    swaps = {id(s.module): _layer(s, kept) for s in found.sites if kept.get(s.name) is not None}
-    return _swapped(model, swaps, record)
-
-
-def _quantize(model: M, plan: Plan | str, *, inplace: bool) -> M:
-    _check_model(model)
-    if "_stillbit" in model.__dict__ or any(layer.quantizers() for _, layer in quantized(model)):
-        raise ValueError("this model is quantized already: call stillbit.dequantize(model) first, or load it anew")
-    if any(True for _ in quantized(model)):
-        raise ValueError(
-            "query and key of this model are merged and stay so: begin with the float model before the merge"
-        )
-    plan = Plan.of(plan)
-    target = model if inplace else deepcopy(model)
-    found = survey(target)
-    chosen = plan.choose(found.sites)
-    swaps = {id(site.module): _layer(site, chosen) for site in found.sites if chosen.get(site.name) is not None}
-    if not swaps:
-        why = next(
-            (f"{name}: {reason}" for name, reason in found.floats.items()), "it has no linear and no convolution"
-        )
-        raise ValueError(f"nothing in this model was quantized ({why}): give the plan a rule that speaks of its layers")
-    _start_weights({s.name: swaps[id(s.module)] for s in found.sites if id(s.module) in swaps})
-    floats = {**found.floats, **{s.name: "no rule speaks of it" for s in found.sites if s.name not in chosen}}
-    floats |= {name: "the plan says so" for name, spec in chosen.items() if spec is None}
-    if inplace and id(target) in swaps:
-        raise ValueError("a single layer cannot be replaced in place: use the result of quantize(layer, plan)")
-    return _swapped(target, swaps, Record(plan, floats, chosen))
+    kept = {n: s for n, s in record.chosen.items() if n in only or _is_merged_away(n, record.chosen)}
+    return _swapped(model, _layers(survey(model), kept), record)
 
 
 def _check_model(model: object) -> None:
@@ -120,10 +114,20 @@ def _swapped(model: M, swaps: Mapping[int, QuantLayer], record: Record) -> M:
     return target  # type: ignore[return-value]
 
 
-def _inside_merged(name: str, chosen: Chosen) -> bool:
+def _layers(found: Survey, chosen: Chosen) -> dict[int, QuantLayer]:
+    """The quantized layer of every site that has a spec, by the identity of the module it replaces."""
+    return {
+        id(site.module): _layer(site, chosen)
+        for site in found.sites
+        if chosen.get(site.name) is not None and not _is_merged_away(site.name, chosen)
+    }
+
+
+def _is_merged_away(name: str, chosen: Chosen) -> bool:
     """Whether ``name`` is the fused qkv that a merged attention replaces: no layer bears its name afterwards."""
-    parent = chosen.get(name.rpartition(".")[0])
-    return isinstance(parent, AttentionSpec) and parent.merge
+    parent, _, child = name.rpartition(".")
+    above = chosen.get(parent)
+    return child == "qkv" and isinstance(above, AttentionSpec) and above.merge
 
 
 def _layer(site: Site, chosen: Chosen) -> QuantLayer:

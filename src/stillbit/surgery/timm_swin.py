@@ -13,7 +13,7 @@ from torch import nn
 
 from stillbit.layers.merged_attention import MergedWindowAttention
 from stillbit.layers.window_attention import QuantCosineAttention, QuantWindowAttention
-from stillbit.surgery.site import Site, weight_site
+from stillbit.surgery.site import Site, below, weight_site
 from stillbit.surgery.timm_vit import attention_sites
 
 
@@ -40,9 +40,7 @@ def claim(name: str, module: nn.Module, model: nn.Module) -> list[Site]:
         sites = attention_sites(name, module, _area(module), QuantSwinV2Attention, None)
         return sites + _position_sites(name, module)
     if type(module) in (PatchMergingV1, PatchMergingV2):
-        return [
-            weight_site(f"{name}.reduction".lstrip("."), module.get_submodule("reduction"), ("reduction",), "signed")
-        ]
+        return [weight_site(below(name, "reduction"), module.get_submodule("reduction"), ("reduction",), "signed")]
     return []
 
 
@@ -50,8 +48,8 @@ def _position_sites(name: str, module: nn.Module) -> list[Site]:
     """The small MLP that makes the position bias: constant input, so at deployment it is a table."""
     first, second = (module.get_submodule(f"cpb_mlp.{i}") for i in (0, 2))
     return [
-        weight_site(f"{name}.cpb_mlp.0".lstrip("."), first, ("position",), "signed"),
-        weight_site(f"{name}.cpb_mlp.2".lstrip("."), second, ("position",), "unsigned"),
+        weight_site(below(name, "cpb_mlp.0"), first, ("position",), "signed"),
+        weight_site(below(name, "cpb_mlp.2"), second, ("position",), "unsigned"),
     ]
 
 

@@ -12,7 +12,7 @@ from stillbit.layers.linear import QuantLinear
 from stillbit.layers.merged_attention import MergedAttention
 from stillbit.quantizers.spec import Range
 from stillbit.surgery.qk_reparam import merge
-from stillbit.surgery.site import Headed, Site, weight_site
+from stillbit.surgery.site import Headed, Site, below, weight_site
 
 
 @final
@@ -71,7 +71,7 @@ def attention_sites(
         if isinstance(inside, nn.Linear):
             role = "qkv" if child in ("q_proj", "k_proj", "v_proj") else child
             roles = tuple(dict.fromkeys((child, role, "heads", "mhsa", "linear")))
-            sites.append(Site(f"{name}.{child}".lstrip("."), inside, roles, QuantLinear, heads=headed, tokens=tokens))
+            sites.append(Site(below(name, child), inside, roles, QuantLinear, heads=headed, tokens=tokens))
     return sites
 
 
@@ -82,7 +82,7 @@ def _mlp_sites(name: str, module: nn.Module, tokens: int | None) -> list[Site]:
         if role is None or not isinstance(layer, nn.Linear | nn.Conv2d):
             continue
         range_: Range = _after(module) if role == "fc2" else "signed"
-        sites.append(weight_site(f"{name}.{child}".lstrip("."), layer, (role, "ffn"), range_, tokens))
+        sites.append(weight_site(below(name, child), layer, (role, "ffn"), range_, tokens))
     return sites
 
 
