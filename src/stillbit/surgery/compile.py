@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
+from stillbit.surgery.settings import settings_of
+
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -30,11 +32,7 @@ def compile_blocks(model: M, **options: Any) -> M:
 
 def _kind(block: nn.Module) -> str:
     """What a compilation depends on: the modules with their settings, and the shapes."""
-    plain = (bool, int, float, str, tuple)
-    settings = [
-        {k: v for k, v in vars(m).items() if not k.startswith("_") and isinstance(v, plain)} for m in block.modules()
-    ]
-    return f"{settings} {[tuple(p.shape) for p in block.parameters()]}"
+    return f"{[settings_of(m) for m in block.modules()]} {[tuple(p.shape) for p in block.parameters()]}"
 
 
 def _repeated(model: nn.Module) -> list[nn.Module]:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from stillbit.layers.walk import quantized
 from stillbit.surgery import timm_names
 from stillbit.surgery.plan import Plan, spec_from
+from stillbit.surgery.settings import settings_of
 from stillbit.surgery.swap import Record, rebuild, record_of
 
 M = TypeVar("M", bound=nn.Module)
@@ -172,12 +173,7 @@ HOW_NOT_WHAT = ("fused_attn", "grad_checkpointing", "inplace")
 
 def _settings(model: nn.Module) -> Settings:
     """Class and plain settings of every module (heads, epsilons, rates): names and shapes alone make no function."""
-    plain = (bool, int, float, str, tuple, type(None))
-    return {
-        name: {"class": type(module).__name__}
-        | {k: v for k, v in vars(module).items() if not k.startswith("_") and k != "training" and isinstance(v, plain)}
-        for name, module in model.named_modules()
-    }
+    return {name: {"class": type(module).__name__, **settings_of(module)} for name, module in model.named_modules()}
 
 
 def _functional(settings: Settings) -> Settings:

@@ -15,7 +15,7 @@ from torch import nn
 from stillbit.layers.base import QuantLayer
 from stillbit.layers.merged_attention import MergedAttention
 from stillbit.layers.walk import quantized
-from stillbit.quantizers.base import Quantizer
+from stillbit.quantizers.base import Quantizer, Startable
 from stillbit.surgery import macs
 from stillbit.surgery.swap import record_of
 
@@ -122,7 +122,7 @@ def summary(model: nn.Module, example: Any = None) -> Summary:
         if _shown(name, module, layers, record.floats)
     ]
     held = [q for layer in layers.values() for role, q in layer.quantizers().items() if role != "weight"]
-    waiting = [q for q in held if hasattr(q, "started") and not q.is_started()]
+    waiting = [q for q in held if isinstance(q, Startable) and not q.is_started()]
     return Summary(
         rows=tuple(rows),
         parameters=sum(p.numel() for p in model.parameters()),
