@@ -20,7 +20,7 @@ from stillbit.surgery.swap import record_of
 from tests.surgery import tiny
 
 FAMILIES = tuple(tiny.FAMILIES)
-WHOLE = ("vit", "deit", "registers", "swin", "swin_v2", "eva", "beit", "mixer")
+WHOLE = ("vit", "deit", "registers", "swin", "swin_v2", "eva", "beit", "sret", "mixer")
 CONVOLUTIONAL = ("timm_resnet", "timm_vgg", "vision_resnet", "vision_vgg")
 STAYS_FLOAT = {
     "cait": {
@@ -131,7 +131,7 @@ def test_8_bits_are_close_to_float_before_any_training(family: str) -> None:
     assert (found - exact).norm() <= 0.05 * exact.norm()
 
 
-@pytest.mark.parametrize("family", ["vit", "registers", "swin", "eva"])
+@pytest.mark.parametrize("family", ["vit", "registers", "swin", "eva", "sret"])
 def test_checkpointing_of_activations_gives_the_same_gradients(family: str) -> None:
     model = calibrated(family).train()
     grads = []
@@ -279,7 +279,7 @@ def test_what_a_relu_made_is_quantized_unsigned(family: str) -> None:
     assert len(signed) == 1, "only the image has a sign"
 
 
-@pytest.mark.parametrize("family", ["vit", "deit", "swin", "swin_v2", "mixer"])
+@pytest.mark.parametrize("family", ["vit", "deit", "swin", "swin_v2", "sret", "mixer"])
 def test_what_a_gelu_made_is_unsigned_with_a_learned_shift(family: str) -> None:
     inputs = {name: q for name, role, q in quantizers(calibrated(family)) if role == "input" and name.endswith("fc2")}
     assert inputs and all(not q.grid.signed and hasattr(q, "shift") for q in inputs.values())

@@ -6,7 +6,7 @@ from torch import nn
 
 from stillbit import quantize
 from stillbit.layers.linear import QuantLinear
-from stillbit.layers.walk import quantized, quantizers
+from stillbit.layers.walk import quantized, quantizers, scale_names
 from tests.surgery import tiny
 
 
@@ -46,3 +46,11 @@ def test_a_model_that_is_a_layer_itself_has_an_empty_name() -> None:
 
 def test_a_float_model_has_nothing_to_walk() -> None:
     assert not list(quantized(tiny.plain())) and not list(quantizers(tiny.plain()))
+
+
+def test_the_parameters_of_quantizers_are_named_and_no_others() -> None:
+    model = quantize(tiny.vit(depth=1), "w4a4")
+    names = scale_names(model)
+    scales = {id(p) for _, _, q in quantizers(model) for p in q.parameters()}
+    assert scales and {id(p) for n, p in model.named_parameters() if n in names} == scales
+    assert not scale_names(tiny.plain())

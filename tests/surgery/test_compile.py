@@ -11,7 +11,7 @@ from torch import nn
 from torch._dynamo.testing import CompileCounterWithBackend
 
 import stillbit
-from stillbit.surgery.compile import _repeated
+from stillbit.surgery.compile import repeated_blocks
 from tests.surgery import tiny
 
 # Torch hides this warning of its own, which cannot work where warnings are errors.
@@ -26,7 +26,7 @@ def fresh() -> Iterator[None]:
 
 
 def names(model: nn.Module) -> list[str]:
-    blocks = {id(block) for block in _repeated(model)}
+    blocks = {id(block) for block in repeated_blocks(model)}
     return [name for name, m in model.named_modules() if id(m) in blocks]
 
 

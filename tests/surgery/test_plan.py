@@ -12,6 +12,7 @@ from torch import nn
 import stillbit
 from stillbit import AttentionSpec, LayerSpec, Plan, Rule, Spec, per_channel, per_group, per_head, per_tensor
 from stillbit.surgery.plan import LayerSpec as Layer
+from stillbit.surgery.plan import preset
 from stillbit.surgery.site import Site
 from stillbit.surgery.survey import survey
 from tests.surgery import tiny
@@ -200,3 +201,22 @@ def test_a_plan_is_a_value() -> None:
     assert Plan.uniform(4, 4) == Plan.of("w4a4") and hash(Rule("*", FOUR)) == hash(replace(Rule("*", FOUR)))
     with pytest.raises(AttributeError):
         Plan.uniform(4, 4).rules = ()  # type: ignore[misc]
+
+
+def test_a_plan_is_tuned_where_the_quantizer_serves() -> None:
+    plan = Plan.uniform(2, 2, weight="statsq").tuned("statsq", reach="bits")
+    chosen = plan.choose(survey(tiny.vit(depth=1)).sites)
+    weights = {name: spec.weight for name, spec in chosen.items() if isinstance(spec, Layer)}
+    assert weights["blocks.0.mlp.fc1"].options == {"reach": "bits"}
+    assert weights["head"].quantizer == "lsq" and not weights["head"].options
+
+
+def test_an_option_that_the_quantizer_does_not_have_is_refused() -> None:
+    with pytest.raises(ValueError, match="no option 'reach'"):
+        stillbit.quantize(tiny.vit(depth=1), Plan.uniform(2, 2).tuned("lsq", reach="bits"))
+
+
+def test_a_preset_is_read_in_any_case() -> None:
+    assert preset("W3A8") == (3, 8)
+    with pytest.raises(ValueError, match="w4a4"):
+        preset("w4")

@@ -24,6 +24,8 @@ from torchvision.models.resnet import ResNet as VisionResNet
 from torchvision.models.vgg import VGG as VisionVGG
 from torchvision.models.vgg import make_layers
 
+from stillbit.models.sret import Shape, SReT
+
 PLAIN = {"img_size": 32, "patch_size": 8, "embed_dim": 48, "num_heads": 3, "num_classes": 10}
 
 
@@ -89,6 +91,10 @@ def vision_vgg() -> VisionVGG:
     model.features = features
     model.classifier = nn.Sequential(nn.Linear(16 * 49, 32), nn.ReLU(), nn.Dropout(0.0), nn.Linear(32, 10))
     return model
+
+
+def sret() -> SReT:
+    return SReT(Shape(base_dim=16, heads=(1, 2, 4), blocks=(1, 2, 1)), img_size=32, num_classes=10)
 
 
 def mixer() -> MlpMixer:
@@ -180,6 +186,7 @@ FAMILIES: dict[str, Callable[[], nn.Module]] = {
         timm_vgg,
         vision_resnet,
         vision_vgg,
+        sret,
         mixer,
         plain,
         cait,

@@ -18,7 +18,18 @@ def quantized(model: nn.Module) -> Iterator[tuple[str, QuantLayer]]:
 
 
 def quantizers(model: nn.Module) -> Iterator[tuple[str, str, Quantizer]]:
-    """Every quantizer: the name of its layer, its role there, itself."""
+    """Every quantizer that holds state: the name of its layer, its role there, itself."""
     for name, layer in quantized(model):
         for role, quantizer in layer.quantizers().items():
-            yield name, role, quantizer
+            for part in quantizer.parts():
+                yield name, role, part
+
+
+def scale_names(model: nn.Module) -> frozenset[str]:
+    """The names of all parameters that belong to quantizers: scales and offsets."""
+    return frozenset(
+        f"{name}.{inside}"
+        for name, module in model.named_modules(remove_duplicate=False)
+        if isinstance(module, Quantizer)
+        for inside, _ in module.named_parameters()
+    )

@@ -66,6 +66,10 @@ class Quantizer(nn.Module, ABC):
         """Whether the state came from data (or a file), so that it must not be overwritten by mistake."""
         return False
 
+    def parts(self) -> tuple[Quantizer, ...]:
+        """The quantizers that hold the state: this one, or the several that it is made of."""
+        return (self,)
+
     def extra_repr(self) -> str:
         """Bits, range and blocks, as `repr(model)` shows them."""
         kind = "mid-rise" if self.grid.offset else "signed" if self.grid.signed else "unsigned"

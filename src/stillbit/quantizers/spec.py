@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from inspect import signature
 from typing import Any, Literal, NamedTuple
@@ -11,6 +12,7 @@ import torch
 from stillbit.quantizers.base import Learned, Quantizer, Tensorkind, known
 from stillbit.quantizers.binary import Elastic, Sign
 from stillbit.quantizers.dorefa import DoReFaActivation, DoReFaWeight
+from stillbit.quantizers.each_run import EachRun
 from stillbit.quantizers.granularity import Blocks, Granularity, named, per_tensor
 from stillbit.quantizers.grid import FLOAT_BITS, check_bits
 from stillbit.quantizers.lsq import LSQ, LSQPlus
@@ -59,6 +61,8 @@ class Spec:
 
     ``range="auto"`` takes what the layer knows of its tensor: probabilities and ReLU outputs are unsigned, a GELU's
     output is unsigned with a learned shift where the method has one. ``options`` go to the quantizer's constructor.
+    ``each_run`` is for activations of a layer that runs more than once with the same weights (SReT): a scale for each
+    run, where one serves all of them otherwise.
     """
 
     bits: int = 4
@@ -66,6 +70,7 @@ class Spec:
     granularity: Granularity = per_tensor
     range: Range | Literal["auto"] = "auto"
     options: dict[str, Any] = field(default_factory=dict, hash=False)
+    each_run: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a wrong word here, where it was written."""
@@ -94,10 +99,20 @@ class Spec:
         return cls(**{**data, "granularity": named(data["granularity"])})
 
 
-def build(spec: Spec, kind: Tensorkind, blocks: Blocks, natural: Range) -> Quantizer | None:
-    """The quantizer of a tensor, or None where it stays float; ``natural`` is what its layer knows of its range."""
+def build(spec: Spec, kind: Tensorkind, blocks: Blocks, natural: Range, runs: int = 1) -> Quantizer | None:
+    """The quantizer of a tensor, or None where it stays float.
+
+    ``natural`` is what its layer knows of its range, ``runs`` how often the layer runs in one forward pass.
+    """
     if spec.is_float:
         return None
+    if kind == "weight" and spec.each_run:
+        raise ValueError("a weight is the same in every run: leave each_run out of its spec")
+    quantizer = _built(spec, kind, blocks, natural)
+    return EachRun([deepcopy(quantizer) for _ in range(runs)]) if spec.each_run and runs > 1 else quantizer
+
+
+def _built(spec: Spec, kind: Tensorkind, blocks: Blocks, natural: Range) -> Quantizer:
     method = METHODS[spec.quantizer]
     if kind == "weight":
         if spec.range not in ("auto", "signed"):

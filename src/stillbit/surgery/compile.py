@@ -19,7 +19,7 @@ def compile_blocks(model: M, **options: Any) -> M:
     Blocks that differ only in their numbers share one compilation. ``options`` go to `torch.compile`; the defaults here
     are ``fullgraph=True`` and ``dynamic=False``. What stands between the blocks (embedding, norm, head) runs as it is.
     """
-    blocks = _repeated(model)
+    blocks = repeated_blocks(model)
     if not blocks:
         raise ValueError("no repeated blocks in this model: call torch.compile(model) instead")
     # All blocks share one cache, which must have room for every kind of them, in training and in eval mode.
@@ -35,7 +35,7 @@ def _kind(block: nn.Module) -> str:
     return f"{[settings_of(m) for m in block.modules()]} {[tuple(p.shape) for p in block.parameters()]}"
 
 
-def _repeated(model: nn.Module) -> list[nn.Module]:
+def repeated_blocks(model: nn.Module) -> list[nn.Module]:
     """The blocks of every ModuleList and Sequential; where stages hold blocks, those inside, not the stages."""
     return [
         block

@@ -59,7 +59,8 @@ def example_of(model: nn.Module) -> Tensor | None:
     size = config.get("input_size")
     image = getattr(embed, "img_size", None)
     if isinstance(image, tuple) and len(image) == 2:
-        channels = getattr(getattr(embed, "proj", None), "in_channels", None) or (size[0] if size else 3)
+        channels = getattr(getattr(embed, "proj", None), "in_channels", None) or getattr(model, "in_chans", None)
+        channels = channels or (size[0] if size else 3)
         size = (channels, *image)
     return None if size is None else torch.empty(1, *size, device="meta")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
@@ -147,19 +147,21 @@ class Plan:
     @classmethod
     def of(cls, plan: Plan | str) -> Plan:
         """A plan as it is; a preset such as "w4a4" as `uniform` reads it."""
-        if isinstance(plan, Plan):
-            return plan
-        preset = re.fullmatch(r"w(\d+)a(\d+)", plan.lower()) if isinstance(plan, str) else None
-        if preset is None:
-            raise ValueError(
-                f"a plan is a Plan or a preset such as 'w4a4' (weights 4 bits, activations 4 bits), got {plan!r}: "
-                "write quantize(model, 'w4a4') or quantize(model, Plan.uniform(4, 4))"
-            )
-        return cls.uniform(int(preset[1]), int(preset[2]))
+        return plan if isinstance(plan, Plan) else cls.uniform(*preset(plan))
 
     def but(self, *rules: Rule) -> Plan:
         """This plan with ``rules`` in front, where they win."""
         return Plan((*rules, *self.rules))
+
+    def tuned(self, quantizer: str, **options: Any) -> Plan:
+        """This plan with ``options`` for every weight that ``quantizer`` serves."""
+
+        def tune(spec: LayerSpec | AttentionSpec | None) -> LayerSpec | AttentionSpec | None:
+            if not isinstance(spec, LayerSpec) or spec.weight.quantizer != quantizer:
+                return spec
+            return replace(spec, weight=replace(spec.weight, options={**spec.weight.options, **options}))
+
+        return Plan(tuple(replace(rule, spec=tune(rule.spec)) for rule in self.rules))
 
     def choose(self, sites: Sequence[Site]) -> dict[str, LayerSpec | AttentionSpec | None]:
         """What every site becomes; a site that no rule speaks of is missing from the answer."""
@@ -181,6 +183,17 @@ class Plan:
         """The inverse of `to_dict`."""
         rules = (Rule(r["pattern"], spec_from(r["spec"]), r["optional"]) for r in data["rules"])
         return cls(tuple(rules))
+
+
+def preset(name: str) -> tuple[int, int]:
+    """The bits of weights and of activations that a name such as "w4a4" stands for."""
+    said = re.fullmatch(r"w(\d+)a(\d+)", name.lower()) if isinstance(name, str) else None
+    if said is None:
+        raise ValueError(
+            f"a plan is a Plan or a preset such as 'w4a4' (weights 4 bits, activations 4 bits), got {name!r}: "
+            "write quantize(model, 'w4a4') or quantize(model, Plan.uniform(4, 4))"
+        )
+    return int(said[1]), int(said[2])
 
 
 def spec_from(data: dict[str, Any] | None) -> LayerSpec | AttentionSpec | None:

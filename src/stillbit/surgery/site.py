@@ -27,7 +27,8 @@ class Site:
     """A module that a plan may quantize.
 
     ``range`` is what is known of the input; ``heads`` where heads lie in the weight; ``tokens`` how many tokens enter,
-    if that is fixed; ``num_heads`` and ``width`` describe an attention, ``width`` being the channels of one head.
+    if that is fixed; ``num_heads`` and ``width`` describe an attention, ``width`` being the channels of one head;
+    ``runs`` is how often the module runs in one forward pass.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Site:
     tokens: int | None = None
     num_heads: int = 0
     width: int = 0
+    runs: int = 1
     merge: Callable[[nn.Module], nn.Module] | None = field(default=None, compare=False)
 
     @property

@@ -14,7 +14,7 @@ from torch import nn
 
 from stillbit.layers.base import QuantLayer
 from stillbit.layers.merged_attention import MergedAttention
-from stillbit.layers.walk import quantized
+from stillbit.layers.walk import quantized, quantizers
 from stillbit.quantizers.base import Quantizer, Startable
 from stillbit.surgery import macs
 from stillbit.surgery.swap import record_of
@@ -121,7 +121,7 @@ def summary(model: nn.Module, example: Any = None) -> Summary:
         for name, module in model.named_modules()
         if _shown(name, module, layers, record.floats)
     ]
-    held = [q for layer in layers.values() for role, q in layer.quantizers().items() if role != "weight"]
+    held = [q for _, role, q in quantizers(model) if role != "weight"]
     waiting = [q for q in held if isinstance(q, Startable) and not q.is_started()]
     return Summary(
         rows=tuple(rows),
@@ -157,7 +157,8 @@ def _row(name: str, module: nn.Module, layer: QuantLayer | None, why: str, count
 
 def _said(quantizer: Quantizer) -> str:
     blocks = "x".join(str(b) for b in quantizer.blocks if b > 1) or "1"
-    return f"{quantizer.grid} {type(quantizer).__name__}/{blocks}"
+    first, *more = quantizer.parts()
+    return f"{quantizer.grid} {type(first).__name__}/{blocks}{' a run' if more else ''}"
 
 
 def _merge_note(attention: MergedAttention) -> str:
@@ -172,12 +173,12 @@ def _packed_bytes(model: nn.Module) -> int:
     """Codes at their true width, a float32 for every scale and shift, everything else as it is stored."""
     widths: dict[int, int] = {}
     scales = 0
-    for _, layer in quantized(model):
-        for role, quantizer in layer.quantizers().items():
-            learned = sum(1 for name in ("shift", "threshold") if hasattr(quantizer, name))
-            scales += prod(quantizer.blocks) * (1 + learned)
-            if role == "weight":
-                widths[id(layer.weight)] = quantizer.grid.bits
+    layers = dict(quantized(model))
+    for name, role, quantizer in quantizers(model):
+        learned = sum(hasattr(quantizer, added) for added in ("shift", "threshold"))
+        scales += prod(quantizer.blocks) * (1 + learned)
+        if role == "weight":
+            widths[id(layers[name].weight)] = quantizer.grid.bits
     kept = {id(v): v for k, v in model.state_dict(keep_vars=True).items() if "_quantizer." not in k}
     stored: int = sum(v.numel() * widths.get(key, 8 * v.element_size()) for key, v in kept.items())
     return -(-(stored + 32 * scales) // 8)

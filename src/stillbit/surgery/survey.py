@@ -13,10 +13,10 @@ from typing import Any
 from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
 
-from stillbit.surgery import cnn, timm_eva, timm_swin, timm_vit
+from stillbit.surgery import cnn, sret, timm_eva, timm_swin, timm_vit
 from stillbit.surgery.site import Site, Survey, weight_site
 
-FAMILIES = (cnn.claim, timm_vit.claim, timm_swin.claim, timm_eva.claim)
+FAMILIES = (cnn.claim, timm_vit.claim, timm_swin.claim, timm_eva.claim, sret.claim)
 WEIGHT_LAYERS = (nn.Linear, nn.Conv2d, nn.Embedding)
 OTHER_LAYERS = (
     nn.Conv1d,

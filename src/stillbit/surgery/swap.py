@@ -157,7 +157,7 @@ def _weighted(site: Site, spec: LayerSpec) -> QuantLayer:
             else:
                 inner_heads = heads if axis == 1 else None
                 blocks = granularity.of_tokens(weight.size(1), tokens=site.tokens, heads=inner_heads)
-            parts["input_quantizer"] = build(spec.input, "activation", blocks, site.range)
+            parts["input_quantizer"] = build(spec.input, "activation", blocks, site.range, site.runs)
     return site.layer.adopt(module, **_fitted(parts, module, weight))
 
 
@@ -178,7 +178,8 @@ def _attention(site: Site, spec: AttentionSpec, chosen: Chosen) -> QuantLayer:
                 raise ValueError(f"{tensor.granularity} of {role} needs a fixed number of tokens: use per_head")
             blocks = tensor.granularity.of_heads(site.num_heads, width or 1, tokens=site.tokens)
             natural = "unsigned" if role == "probability" else "signed"
-            parts[f"{role}_quantizer"] = build(tensor, "activation", blocks, natural)  # type: ignore[arg-type]
+            quantizer = build(tensor, "activation", blocks, natural, site.runs)  # type: ignore[arg-type]
+            parts[f"{role}_quantizer"] = quantizer
     fitted = _fitted(parts, module, weight)
     if merged is None:
         return site.layer.adopt(module, **fitted)
@@ -206,6 +207,7 @@ def _merged(site: Site, chosen: Chosen) -> MergedAttention:
                 QuantLinear,
                 heads=Headed(site.num_heads, 0),
                 tokens=site.tokens,
+                runs=site.runs,
             )
             layer = _weighted(inside, spec)
             if child == "v" and not spec.input.is_float:

@@ -7,6 +7,8 @@ from typing import Any
 import timm
 from torch import nn
 
+from stillbit import models  # noqa: F401 (to import the room is to make timm know its names)
+
 
 def create(made: dict[str, Any]) -> nn.Module:
     """The model that `describe` described, with random weights."""
