@@ -1,0 +1,19 @@
+"""What a loader gives at every step."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+PADDING = -100
+"""The target of an image that counts for nothing: what cross_entropy ignores."""
+
+
+class Batch(NamedTuple):
+    """Normalised images on the device, their targets, and their numbers in the source."""
+
+    images: Float[Tensor, "n c h w"]
+    targets: Int[Tensor, n]
+    indices: Int[Tensor, n]
