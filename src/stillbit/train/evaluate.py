@@ -1,0 +1,72 @@
+"""How good a model is: exact counts over all processes, whatever the sizes of their batches."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, final
+
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from stillbit.data.batch import PADDING
+from stillbit.data.loaders import Loader
+from stillbit.train import distributed
+from stillbit.train.distributed import Share
+from stillbit.train.hooks import Hook
+from stillbit.train.state import Training
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, loader: Loader, *, device: torch.device, amp: bool = False) -> dict[str, float]:
+    """Percent right at first guess (top1) and among five (top5), mean loss, and the number of images."""
+    was = model.training
+    model.eval()
+    sums = torch.zeros(4, dtype=torch.float64, device=device)
+    for batch in loader.epoch(0):
+        with torch.autocast(device.type, torch.bfloat16, enabled=amp):
+            logits = model(batch.images)
+        counted = batch.targets != PADDING
+        logits, targets = logits[counted].double(), batch.targets[counted]
+        hits = logits.topk(min(5, logits.size(1))).indices == targets[:, None]
+        loss = cross_entropy(logits, targets, reduction="sum")
+        sums += torch.stack([hits[:, 0].sum(), hits.sum(), loss, counted.sum()]).double()
+    model.train(was)
+    first, five, loss_sum, images = distributed.total(sums).tolist()
+    if not images:
+        raise ValueError("not one image could be evaluated: every one is damaged")
+    return {
+        "top1": 100 * first / images,
+        "top5": 100 * five / images,
+        "eval_loss": loss_sum / images,
+        "images": images,
+    }
+
+
+def judged(training: Training) -> dict[str, Any]:
+    """The score a run is judged by, its average's if it has one, and after which epoch it was."""
+    scores = training.scores
+    return {"epoch": training.epoch, "top1": scores.get("ema_top1", scores["top1"])}
+
+
+@final
+class Evaluation(Hook):
+    """Evaluates after every epoch, and knows when the run was best."""
+
+    name: ClassVar[str] = "evaluation"
+
+    def __init__(self, loader: Loader, share: Share, amp: bool) -> None:
+        """``loader`` gives the images nobody trains on."""
+        self.loader, self.share, self.amp = loader, share, amp
+
+    def after_epoch(self, training: Training) -> None:
+        """The model, and its average where there is one; the run is judged by the average."""
+        for model in (training.model, training.judged):
+            distributed.broadcast(model.buffers())  # running means are each process's own, and the first one's are kept
+        scores = evaluate(training.model, self.loader, device=self.share.device, amp=self.amp)
+        if training.ema is not None:
+            averaged = evaluate(training.ema.module, self.loader, device=self.share.device, amp=self.amp)
+            scores |= {f"ema_{k}": v for k, v in averaged.items() if k != "images"}
+        training.scores = scores
+        now = judged(training)
+        if now["top1"] > training.best.get("top1", -1.0):
+            training.best = now

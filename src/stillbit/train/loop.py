@@ -1,0 +1,92 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from typing import final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from stillbit.data.batch import Batch
+from stillbit.data.chance import hashes
+from stillbit.data.loaders import Loader
+from stillbit.train import distributed
+from stillbit.train.distributed import Share
+from stillbit.train.hooks import Hook
+from stillbit.train.settings import MachineSettings
+from stillbit.train.state import Training
+from stillbit.train.stop import Stop, Stopped
+from stillbit.train.task import Losses, Task
+
+_STEP = 100  # what the random numbers are for: the first part of their key
+
+
+@final
+class Loop:
+    """Takes a training from where it stands to its last epoch."""
+
+    def __init__(self, task: Task, hooks: Sequence[Hook], machine: MachineSettings, share: Share, clip: float | None):
+        """``clip`` is the largest norm of all gradients."""
+        self.task, self.hooks, self.machine, self.share, self.clip = task, hooks, machine, share, clip
+
+    def fit(self, training: Training, loader: Loader, epochs: int, stop: Stop) -> None:
+        """Train; raises `Stopped` between two steps when any process was asked to stop."""
+        while training.epoch < epochs:
+            training.model.train()
+            for batch in loader.epoch(training.epoch, start=training.batch):
+                images, asked = distributed.agree(len(batch.targets), stop.asked)
+                if asked:
+                    raise Stopped(stop.signal)
+                losses = self.step(training, batch, images)
+                for hook in self.hooks:
+                    hook.after_step(training, losses)
+            training.epoch, training.batch = training.epoch + 1, 0
+            for hook in self.hooks:
+                hook.after_epoch(training)
+
+    def step(self, training: Training, batch: Batch, images: int) -> Losses:
+        """One step on this process's share of ``images`` images."""
+        seed(self.machine.seed, training.step, self.share.rank)
+        if training.schedule is not None:
+            training.schedule.step_update(training.step)
+        batch = self.task.prepare(batch)
+        # The processes' gradients are averaged; weighted so, uneven shares still give the mean over all images.
+        weight = self.share.world * len(batch.targets) / images
+        losses: Losses = {}
+        training.optimizer.zero_grad()
+        for part, share, last in parts(batch, self.machine.grad_accum_steps):
+            with distributed.waits(training.forward, last):
+                with torch.autocast(self.share.device.type, torch.bfloat16, enabled=self.machine.amp):
+                    named = self.task(training.forward, part)
+                (torch.stack(list(named.values())).sum() * (weight * share)).backward()
+            for name, loss in named.items():
+                losses[name] = losses.get(name, 0.0) + loss.detach() * (weight * share)
+        if self.clip is not None:
+            nn.utils.clip_grad_norm_(training.model.parameters(), self.clip)
+        training.optimizer.step()
+        training.step, training.batch = training.step + 1, training.batch + 1
+        if training.ema is not None:
+            training.ema.update(training.model, step=training.step)
+        return losses
+
+
+def parts(batch: Batch, count: int) -> Iterator[tuple[Batch, float, bool]]:
+    """A batch in ``count`` parts, each with its share of the images, and whether it is the last."""
+    if count == 1:
+        yield batch, 1.0, True
+        return
+    cut: list[tuple[Tensor, ...]] = [tensor.tensor_split(count) for tensor in batch]
+    pieces = [Batch(*piece) for piece in zip(*cut, strict=True) if len(piece[0])]
+    for piece in pieces:
+        yield piece, len(piece.targets) / len(batch.targets), piece is pieces[-1]
+
+
+def seed(*key: int) -> None:
+    """Make everything random in this step a function of ``key``: a run that resumes needs no luck."""
+    number = int(hashes(1, _STEP, *key)[0] >> np.uint64(11))
+    torch.manual_seed(number)
+    random.seed(number)
+    np.random.seed(number % 2**32)

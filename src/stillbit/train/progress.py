@@ -1,0 +1,105 @@
+"""What a person sees while a model trains: a live line on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from datetime import timedelta
+from typing import Any, final
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as Bar
+
+from stillbit.train.state import Training
+
+
+@final
+class Progress:
+    """Epoch, step, losses, accuracy, images a second, time left, memory. A silent console shows none of it."""
+
+    def __init__(self, console: Console, epochs: int, steps: int) -> None:
+        """``steps`` is how many an epoch has."""
+        self.console, self.epochs, self.steps = console, epochs, steps
+        self.live = Bar(
+            TextColumn("epoch [bold]{task.fields[epoch]}[/]"),
+            BarColumn(24),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            TextColumn("{task.fields[said]}"),
+            TextColumn("[cyan]{task.fields[left]}[/]"),
+            console=console,
+            refresh_per_second=4,
+            transient=True,
+            disable=not console.is_terminal or console.quiet,
+        )
+        self.bar = self.live.add_task("", total=steps, epoch=f"1/{epochs}", said="", left="")
+        self.began, self.done = time.perf_counter(), 0
+
+    def __enter__(self) -> Progress:
+        """Show the live line."""
+        self.live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Take it away."""
+        self.live.stop()
+
+    def tick(self, training: Training) -> None:
+        """A step is done."""
+        self.done += 1
+        if not self.live.disable:
+            left = f"{self._left(training)} left"
+            now = f"{training.epoch + 1}/{self.epochs}"
+            self.live.update(self.bar, completed=training.batch, epoch=now, left=left)
+
+    def step(self, training: Training, means: dict[str, float], rate: float) -> None:
+        """A line of the log is due."""
+        said = f"{_numbers(means)}  {_count(rate)} img/s  {memory(training)}"
+        if not self.live.disable:
+            self.live.update(self.bar, said=said)
+        else:
+            at = f"epoch {training.epoch + 1}/{self.epochs} step {training.batch}/{self.steps}"
+            self._line(f"{at}  {said}  {self._left(training)} left")
+
+    def epoch(self, training: Training, row: dict[str, Any]) -> None:
+        """An epoch is done: a line that stays."""
+        took = time.perf_counter() - self.began
+        losses = {k.removeprefix("train_"): v for k, v in row.items() if k.startswith("train_")}
+        best = " [green]best[/]" if training.best.get("epoch") == training.epoch else ""
+        average = f" (average {row['ema_top1']:.2f} %)" if "ema_top1" in row else ""
+        damaged = f"  [yellow]{row['damaged']} damaged images left out[/]" if row["damaged"] else ""
+        self._line(
+            f"epoch [bold]{training.epoch}/{self.epochs}[/]  {_numbers(losses)}  top1 [bold]{row['top1']:.2f} %[/]"
+            f"{average}{best}  {_clock(took)} gone, {self._left(training)} left{damaged}"
+        )
+
+    def _line(self, text: str) -> None:
+        self.console.print(text, highlight=False, soft_wrap=True)
+
+    def _left(self, training: Training) -> str:
+        """At the pace of this process so far, evaluations included."""
+        pace = (time.perf_counter() - self.began) / max(self.done, 1)
+        return _clock(pace * (self.epochs * self.steps - training.step))
+
+
+def memory(training: Training) -> str:
+    """The most that this process ever used, on the GPU if it is there."""
+    device = next(training.model.parameters()).device
+    if device.type == "cuda":
+        return f"{torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB on {device}"
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return f"{peak * (1 if sys.platform == 'darwin' else 1024) / 2**30:.1f} GiB"
+
+
+def _numbers(values: dict[str, float]) -> str:
+    return "  ".join(f"{name} {value:.3f}" for name, value in values.items())
+
+
+def _count(rate: float) -> str:
+    return f"{rate:.0f}" if rate >= 10 else f"{rate:.1f}"
+
+
+def _clock(seconds: float) -> str:
+    return str(timedelta(seconds=int(seconds)))
