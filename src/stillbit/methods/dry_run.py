@@ -1,0 +1,102 @@
+"""What a run would cost: everything is built, two steps are taken on generated images, and nothing is written."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+from rich.table import Table
+
+from stillbit.data.generated import Generated
+from stillbit.methods import build
+from stillbit.methods.build import Data
+from stillbit.methods.perform import start, task_of, training_of
+from stillbit.methods.recipe import Recipe
+from stillbit.train import distributed
+from stillbit.train.cost import Cost, measure
+from stillbit.train.loop import Loop
+from stillbit.train.progress import memory
+
+
+class Counts(NamedTuple):
+    """Images to learn from, images to be judged by, classes."""
+
+    train: int
+    val: int
+    classes: int
+
+
+IMAGENET = Counts(1_281_167, 50_000, 1000)
+STEPS = 2
+
+
+def dry_run(recipe: Recipe) -> Table:
+    """A table of steps, hours at the speed measured here, memory and disk."""
+    share = distributed.join(recipe.machine.device)
+    try:
+        recipe, counts, about = _sizes(_quick(recipe))
+        data = _generated(recipe, counts)
+        model, look = start(recipe, data, share, fresh=True)
+        loader, _ = build.loaders(recipe, data, look, share)
+        training = training_of(recipe, model, share, len(loader))
+        loop = Loop(task_of(recipe), [], recipe.machine, share, recipe.optim.clip_grad)
+        cost = measure(loop, training, loader, steps=STEPS)
+        size = " x ".join(str(side) for side in look.size)
+        table = Table(box=None, show_header=False, pad_edge=False)
+        table.add_column(style="bold")
+        for row in (
+            ("run", recipe.name),
+            ("data", f"{about}: {counts.train:,} + {counts.val:,} images, {counts.classes} classes, seen as {size}"),
+            ("device", f"{share.world} x {share.device.type}{', bfloat16' * recipe.machine.amp}"),
+            ("parameters", f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M"),
+            *_bill(recipe, counts, len(loader), build.images_a_step(recipe, share), share.world, cost),
+            ("memory", f"{memory(training)} at most, in this process"),
+        ):
+            table.add_row(*row)
+        return table
+    finally:
+        distributed.leave()
+
+
+def _quick(recipe: Recipe) -> Recipe:
+    """The recipe without what takes long at the beginning and says nothing about the cost of the rest."""
+    quant = None if recipe.quant is None else replace(recipe.quant, calibration_images=16)
+    return replace(recipe, quant=quant, data=replace(recipe.data, workers=0))
+
+
+def _bill(recipe: Recipe, counts: Counts, steps: int, images: int, world: int, cost: Cost) -> list[tuple[str, str]]:
+    """Steps, time and disk of the whole run."""
+    epochs = recipe.schedule.epochs
+    learning = steps * epochs * cost.step_seconds
+    judging = counts.val * epochs * cost.image_seconds / world
+    keep = recipe.output.checkpoint_keep
+    kept = 2 + (epochs // keep if keep else 0)
+    return [
+        ("steps", f"{steps * epochs:,}: {epochs} epochs of {steps:,}, {images} images each"),
+        ("a step", f"{cost.step_seconds:.3g} s, {images / cost.step_seconds:,.0f} images/s (median of {STEPS} steps)"),
+        ("time", f"{_hours(learning + judging)}, of which {_hours(judging)} evaluation; loading images not counted"),
+        ("disk", f"{kept * cost.checkpoint_bytes / 1e6:,.0f} MB in {kept} checkpoints"),
+    ]
+
+
+def _hours(seconds: float) -> str:
+    hours = seconds / 3600
+    return f"{hours:,.1f} hours" if hours >= 1 else f"{seconds / 60:.1f} minutes"
+
+
+def _sizes(recipe: Recipe) -> tuple[Recipe, Counts, str]:
+    """How much data there is; ImageNet's numbers where the recipe names none."""
+    if recipe.data.data_dir is None and recipe.data.dataset == "folder":
+        counts = IMAGENET._replace(classes=recipe.model.num_classes or IMAGENET.classes)
+        known = replace(recipe, model=replace(recipe.model, num_classes=counts.classes))
+        return known, counts, "as many as ImageNet-1k has"
+    data = build.open_data(recipe)
+    counts = Counts(len(data.train), len(data.val), len(data.train.classes))
+    return build.resolved(recipe, data), counts, recipe.data.dataset
+
+
+def _generated(recipe: Recipe, counts: Counts) -> Data:
+    """Noise of the right size, made in this process: what is measured is the model."""
+    look = build.look_of(recipe, build.float_model(recipe, numbers=False))
+    train, val = (Generated(n, counts.classes, look.size, look.channels) for n in (counts.train, counts.val))
+    return Data(train, val)

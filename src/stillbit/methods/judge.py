@@ -1,0 +1,29 @@
+"""How good a model is on the images it was not trained on."""
+
+from __future__ import annotations
+
+from stillbit.data.loaders import Loader, Place
+from stillbit.data.sources import open_source
+from stillbit.methods import build
+from stillbit.methods.target import Target
+from stillbit.train import distributed
+from stillbit.train.evaluate import evaluate
+
+
+def judge(target: Target, *, device: str = "auto", amp: bool = False) -> dict[str, float]:
+    """Scores on the validation images of the target's recipe, over all processes of torchrun."""
+    share = distributed.join(device)
+    try:
+        source = open_source(target.recipe.data, "val")
+        look = build.look_of(target.recipe, target.model)
+        place = Place(share.rank, share.world, str(share.device))
+        model = target.model.to(share.device)
+        outputs = getattr(model, "num_classes", len(source.classes))
+        if outputs < len(source.classes):
+            raise ValueError(
+                f"the model tells {outputs} classes apart and the data has {len(source.classes)}: "
+                "evaluate it on the data it was trained for"
+            )
+        return evaluate(model, Loader(source, look, target.recipe.data, place=place), device=share.device, amp=amp)
+    finally:
+        distributed.leave()

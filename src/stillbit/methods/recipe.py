@@ -1,0 +1,93 @@
+"""A recipe: everything that decides what a run computes. Plain frozen values, from which the command line is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from stillbit.data.settings import AugmentSettings, DataSettings
+from stillbit.train.settings import (
+    AverageSettings,
+    LossSettings,
+    MachineSettings,
+    OptimSettings,
+    OutputSettings,
+    ScheduleSettings,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings:
+    """The model."""
+
+    model: str = "vit_pico_patch4_32"
+    """Model, by timm's name, such as deit_tiny_patch16_224."""
+    pretrained: bool = False
+    """Download timm's weights for it."""
+    initial_checkpoint: Path | None = None
+    """Float weights to begin with: a run of `stillbit train`, a .safetensors or a .pth file."""
+    num_classes: int | None = None
+    """Outputs of the model; as many as the data has classes if not given."""
+    img_size: int | None = None
+    """Side of the images; the model's own if not given."""
+    in_chans: int = 3
+    """Channels of the images: 3, or 1 for grey ones."""
+    drop_path: float = 0.0
+    """Stochastic depth: how often a whole block is left out of a training step."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantSettings:
+    """Who gets how many bits, and how."""
+
+    bits: str = "w4a4"
+    """Bits of weights and activations: w4a4, w2a2, w3a8, ..."""
+    weight: str = "lsq"
+    """Quantizer of the weights: lsq, statsq, minmax, dorefa, ..."""
+    activation: str = "lsq"
+    """Quantizer of the activations: lsq, lsq+, pact, minmax, ..."""
+    granularity: Literal["channel", "head", "tensor"] = "channel"
+    """Who shares a scale of the weights; head is for attention's projections, the rest then stays per channel."""
+    gradscale: Literal["by_count", "by_magnitude"] | None = None
+    """For learned weight scales: divide their gradient by LSQ's count (if not given), or by VVTQ's magnitude."""
+    reach: Literal["paper", "bits"] | None = None
+    """For statsq: the paper's range (if not given), or one for each bit-width."""
+    ends: int = 8
+    """Bits of the first and the last layer."""
+    merge_qk: bool = False
+    """Merge query and key into one matrix a head (OFQ's reparameterization)."""
+    calibration_images: int = 256
+    """Training images from which activations get their start values."""
+
+    def __post_init__(self) -> None:
+        """Refuse to begin from nothing."""
+        if self.calibration_images < 1:
+            raise ValueError(f"--calibration-images is at least 1, got {self.calibration_images}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A method and all its choices."""
+
+    method: Annotated[str, tyro.conf.Fixed]
+    """Name of the method."""
+    model: ModelSettings = field(default_factory=ModelSettings)
+    quant: QuantSettings | None = None
+    """None: the model stays float."""
+    data: DataSettings = field(default_factory=DataSettings)
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
+    loss: LossSettings = field(default_factory=LossSettings)
+    optim: OptimSettings = field(default_factory=OptimSettings)
+    schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
+    average: AverageSettings = field(default_factory=AverageSettings)
+    machine: MachineSettings = field(default_factory=MachineSettings)
+    output: OutputSettings = field(default_factory=OutputSettings)
+
+    @property
+    def name(self) -> str:
+        """What a run of it is called: method, model, bits and seed."""
+        bits = "" if self.quant is None else f"-{self.quant.bits}"
+        return f"{self.method}-{self.model.model.replace('/', '_').replace(':', '_')}{bits}-seed{self.machine.seed}"

@@ -1,0 +1,63 @@
+"""What a person points at: a run, a file, or a model's name. And the model behind it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from stillbit.methods import build
+from stillbit.methods.recipe import ModelSettings, Recipe
+from stillbit.methods.recipe_file import read
+from stillbit.methods.result import trained
+from stillbit.surgery.file import load
+
+
+class Target(NamedTuple):
+    """A model ready for use, and the recipe that it came from or that describes it."""
+
+    model: Any
+    recipe: Recipe
+    about: str
+    """Where the numbers are from."""
+
+
+def open_target(said: str, *, checkpoint: str = "best", pretrained: bool = False, classes: int | None = None) -> Target:
+    """The model that ``said`` points at, in eval mode."""
+    path = Path(said)
+    if path.is_dir():
+        return _of_run(path, checkpoint)
+    if path.suffix == ".safetensors" or path.is_file():
+        return Target(_of_file(path), Recipe(method="file"), str(path))
+    if path.suffix in (".pt", ".pth") or (len(path.parts) > 1 and ":" not in said):
+        raise ValueError(f"there is no run and no file {said}: give a run, a .safetensors file, or a model's name")
+    recipe = Recipe(method="fp", model=ModelSettings(model=said, pretrained=pretrained, num_classes=classes))
+    return Target(build.float_model(recipe).eval(), recipe, "timm's weights" if pretrained else "random weights")
+
+
+def _of_file(path: Path) -> Any:
+    try:
+        return load(path).eval()
+    except ValueError as error:
+        if "no stillbit structure" not in str(error):
+            raise
+        raise ValueError(
+            f"{path} holds float weights, and not what model they are of: give the run they came from"
+        ) from None
+
+
+def _of_run(folder: Path, checkpoint: str) -> Target:
+    if not (folder / "recipe.json").is_file():
+        raise ValueError(f"{folder} is no run: it has no recipe.json; give the folder that stillbit train wrote to")
+    recipe = read(folder)
+    path = folder / f"{checkpoint}.pt"
+    if not path.is_file():
+        there = sorted(p.stem for p in folder.glob("*.pt"))
+        has = f"it has {', '.join(there)}" if there else "it stopped before its first one"
+        raise ValueError(f"{folder} has no {checkpoint} checkpoint: {has}")
+    return Target(trained(recipe, path), recipe, str(path))
+
+
+def with_data(recipe: Recipe, **said: Any) -> Recipe:
+    """The recipe, with those choices of data that were said."""
+    return replace(recipe, data=replace(recipe.data, **{k: v for k, v in said.items() if v is not None}))

@@ -1,0 +1,61 @@
+"""What a run would cost, without its data and without a trace."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from stillbit.methods.dry_run import dry_run
+from stillbit.methods.recipe import Recipe
+from tests.methods import small
+
+
+def told(recipe: Recipe) -> dict[str, str]:
+    table = dry_run(recipe)
+    names, values = (list(column.cells) for column in table.columns)
+    Console(file=io.StringIO()).print(table)
+    return dict(zip(map(str, names), map(str, values), strict=True))
+
+
+@pytest.mark.parametrize("method", ["fp", "lsq"])
+def test_without_data_a_run_is_counted_as_if_it_were_imagenet(method: str, tmp_path: Path) -> None:
+    recipe = small.recipe(
+        method,
+        tmp_path,
+        data={"dataset": "folder", "batch_size": 16},
+        model={"num_classes": 20},
+        output={"checkpoint_keep": 1},
+    )
+    found = told(recipe)
+    assert "1,281,167 + 50,000 images, 20 classes, seen as 16 x 16" in found["data"]
+    assert found["steps"] == "160,144: 2 epochs of 80,072, 16 images each" and found["device"] == "1 x cpu"
+    assert "images/s" in found["a step"] and "evaluation" in found["time"] and "4 checkpoints" in found["disk"]
+    assert list(found) == ["method", "data", "device", "parameters", "steps", "a step", "time", "disk", "memory"]
+    assert not list(tmp_path.iterdir())
+
+
+def test_with_data_the_data_is_counted(tmp_path: Path) -> None:
+    found = told(small.recipe("fp", tmp_path, machine={"grad_accum_steps": 2}))
+    assert found["data"].startswith("digits: 1,347 + 450 images, 10 classes")
+    assert found["steps"] == "4: 2 epochs of 2, 512 images each"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_single_step_an_epoch_is_enough_to_measure(tmp_path: Path) -> None:
+    assert told(small.recipe("fp", tmp_path, data={"batch_size": 700}))["steps"].startswith("2: 2 epochs of 1")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"data": {"batch_size": 5000}}, "a batch of 5000 is larger than the data"),
+        ({"model": {"model": "none"}}, "there is no model named 'none'"),
+    ],
+)
+def test_a_mistake_is_found_dry_too(settings: dict[str, Any], said: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=said):
+        dry_run(small.recipe("fp", tmp_path, **settings))

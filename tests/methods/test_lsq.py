@@ -1,0 +1,13 @@
+from pathlib import Path
+
+from stillbit.layers.walk import quantizers
+from stillbit.methods import build
+from stillbit.quantizers.lsq import LSQ
+from tests.methods import small
+
+
+def test_both_sides_learn_their_scale_with_lsq(tmp_path: Path) -> None:
+    model = build.bare_model(small.recipe("lsq", tmp_path, model={"num_classes": 10}))
+    inner = [found for found in quantizers(model) if found[0] == "blocks.1.mlp.fc1"]
+    assert {role: type(quantizer) for _, role, quantizer in inner} == {"weight": LSQ, "input": LSQ}
+    assert {quantizer.grid.bits for *_, quantizer in inner} == {2}

@@ -1,0 +1,68 @@
+"""A run, a file or a name: each becomes a model in eval mode."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from stillbit.methods.target import open_target, with_data
+from tests.methods.conftest import Ran
+
+IMAGES = torch.randn(4, 1, 16, 16, generator=torch.Generator().manual_seed(1))
+
+
+def test_a_run_is_its_best_checkpoint_or_the_one_that_was_asked_for(low_bit_run: Ran) -> None:
+    best = open_target(str(low_bit_run.folder))
+    last = open_target(str(low_bit_run.folder), checkpoint="last")
+    assert best.about.endswith("best.pt") and last.about.endswith("last.pt")
+    assert best.recipe.method == "lsq" and best.recipe.data.dataset == "digits" and not best.model.training
+
+
+def test_a_file_is_the_model_in_it(low_bit_run: Ran) -> None:
+    found = open_target(str(low_bit_run.folder / "model.safetensors"))
+    assert not found.model.training and found.recipe.method == "file"
+    with torch.no_grad():
+        assert torch.equal(found.model(IMAGES), open_target(str(low_bit_run.folder)).model(IMAGES))
+
+
+def test_a_name_is_a_fresh_model() -> None:
+    found = open_target("vit_pico_patch4_32", classes=7)
+    assert found.model.num_classes == 7 and found.about == "random weights" and not found.model.training
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [
+        ("none.pt", "there is no run and no file none.pt: give a run, a .safetensors file, or a model's name"),
+        ("runs/none", "there is no run and no file runs/none"),
+        ("none.safetensors", "there is no file none.safetensors"),
+        ("vit_piko_patch4_32", "did you mean vit_pico_patch4_32"),
+    ],
+)
+def test_what_is_nothing_gets_one_sentence(said: str, answer: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        open_target(said)
+    assert answer in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_folder_that_is_no_run_or_has_no_checkpoint_gets_one_sentence(float_run: Ran, tmp_path: Path) -> None:
+    def said(**options: Any) -> str:
+        with pytest.raises(ValueError) as caught:
+            open_target(str(tmp_path), **options)
+        return str(caught.value)
+
+    assert "is no run: it has no recipe.json" in said()
+    shutil.copy(float_run.folder / "recipe.json", tmp_path)
+    assert "has no best checkpoint: it stopped before its first one" in said()
+    shutil.copy(float_run.folder / "last.pt", tmp_path)
+    assert "has no best checkpoint: it has last" in said()
+
+
+def test_data_that_was_said_replaces_that_of_the_recipe(float_run: Ran) -> None:
+    recipe = with_data(float_run.recipe, data_dir=Path("x"), batch_size=None, workers=0)
+    assert recipe.data.data_dir == Path("x") and recipe.data.batch_size == 256
+    assert with_data(float_run.recipe) == float_run.recipe
