@@ -1,0 +1,67 @@
+"""``stillbit evaluate``: how good a trained model is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+from rich.console import Console
+
+from stillbit.cli.options import parse
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Measure a model on the images it was not trained on."""
+
+    target: tyro.conf.Positional[str]
+    """A run, a model file that stillbit wrote, or timm's name of a model."""
+    data_dir: Path | None = None
+    """The folder with the images; a run knows its own."""
+    dataset: str | None = None
+    """What is there (folder, digits, hfds/NAME, wds); a run knows its own."""
+    val_split: str | None = None
+    """The split to evaluate on; validation if not given."""
+    checkpoint: Literal["best", "last"] = "best"
+    """Which checkpoint of a run."""
+    corrupt: Literal["fatal", "skip"] | None = None
+    """Whether a damaged image ends the evaluation or is left out; a run knows its own."""
+    pretrained: bool = False
+    """Download timm's weights for a model given by name."""
+    batch_size: int = 256
+    """Images at a time."""
+    workers: int = 2
+    """Processes that load images."""
+    device: str = "auto"
+    """cpu, cuda, ...; auto takes a GPU if there is one."""
+    amp: bool = False
+    """Compute in bfloat16 where that is safe."""
+    json: bool = False
+    """Print one JSON object instead of a table."""
+
+
+def run(words: Sequence[str]) -> int:
+    """One line of scores."""
+    asked = parse(Evaluate, words, prog="stillbit evaluate")
+    from stillbit.methods.judge import judge
+    from stillbit.methods.target import open_target, with_data
+
+    target = open_target(asked.target, checkpoint=asked.checkpoint, pretrained=asked.pretrained)
+    of_data = ("data_dir", "dataset", "val_split", "corrupt", "batch_size", "workers")
+    recipe = with_data(target.recipe, **{name: getattr(asked, name) for name in of_data})
+    scores = judge(target._replace(recipe=recipe), device=asked.device, amp=asked.amp)
+    console = Console(quiet=os.environ.get("RANK", "0") != "0")
+    if asked.json:
+        console.print_json(data=scores)
+        return 0
+    console.print(
+        f"top1 [bold]{scores['top1']:.2f} %[/]  top5 {scores['top5']:.2f} %  loss {scores['eval_loss']:.4f}  "
+        f"on {scores['images']:,.0f} images  ({target.about})",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return 0

@@ -1,0 +1,83 @@
+"""``stillbit runs``: what came out, side by side."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from stillbit.cli.options import parse
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runs:
+    """Compare runs: a row a run, with its best accuracy and its size."""
+
+    folders: tyro.conf.Positional[tuple[Path, ...]] = (Path("output"),)
+    """Runs, or folders of runs."""
+    json: bool = False
+    """Print JSON instead of a table."""
+
+
+def run(words: Sequence[str]) -> int:
+    """A row a run."""
+    asked = parse(Runs, words, prog="stillbit runs")
+    rows = [_row(path) for folder in asked.folders for path in _runs(folder)]
+    if not rows:
+        raise ValueError(f"there is no run in {', '.join(map(str, asked.folders))}: stillbit train METHOD makes one")
+    console = Console()
+    if asked.json:
+        console.print_json(data=rows)
+        return 0
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("run", no_wrap=True)
+    for column in ("method", "model", "bits"):
+        table.add_column(column, overflow="fold")
+    for column in ("top1", "epochs", "size", "trained in"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        table.add_row(*(_words(name, row[name]) for name in row))
+    console.print(table)
+    return 0
+
+
+def _runs(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise ValueError(f"there is no folder {folder}: give a run, or the --output of some")
+    if (folder / "recipe.json").is_file():
+        return [folder]
+    inside = [path.parent for path in folder.glob("*/recipe.json")]
+    return sorted(inside, key=lambda path: (path / "recipe.json").stat().st_mtime)
+
+
+def _row(folder: Path) -> dict[str, Any]:
+    """What is known of a run, finished or not."""
+    recipe = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))
+    ended = folder / "result.json"
+    result = json.loads(ended.read_text(encoding="utf-8")) if ended.is_file() else {}
+    return {
+        "run": str(folder),
+        "method": recipe["method"],
+        "model": recipe["model"]["model"],
+        "bits": "float" if recipe["quant"] is None else recipe["quant"]["bits"],
+        "top1": result.get("top1"),
+        "epochs": result.get("epochs"),
+        "bytes": result.get("weight_bytes"),
+        "seconds": result.get("seconds"),
+    }
+
+
+def _words(name: str, value: Any) -> str:
+    if value is None:
+        return "not ended" if name == "top1" else ""
+    if name == "seconds":
+        return f"{value:.0f} s" if value < 600 else f"{value / 3600:.1f} h"
+    if name == "bytes":
+        return f"{value / 1e3:.0f} kB" if value < 1e6 else f"{value / 1e6:.2f} MB"
+    return f"{value:.2f} %" if name == "top1" else str(value)
