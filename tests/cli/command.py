@@ -72,6 +72,7 @@ def start(words: str, *more: object, log: Path, room: int | None = None, **envir
 
 def _main(words: list[str], log: Path, room: int | None, environment: dict[str, str]) -> None:
     os.setpgrp()  # a signal to its group does not reach the tests
+    mp.set_start_method("fork", force=True)  # as on the command line; else it would be that of this process
     os.environ.update(WIDE | environment)
     if room is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))

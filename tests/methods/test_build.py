@@ -155,7 +155,7 @@ def test_evaluation_keeps_the_batch_of_one_part(tmp_path: Path) -> None:
     assert len(next(judge.epoch(0)).targets) == 16 and judge.samples == 450
 
 
-@pytest.mark.parametrize(("images", "wanted"), [(1, [1]), (64, [64]), (100, [64, 64]), (5000, [64] * 21)])
+@pytest.mark.parametrize(("images", "wanted"), [(1, [1]), (64, [64]), (100, [64, 36]), (5000, [64] * 21)])
 def test_start_values_come_from_as_many_batches_as_it_takes_or_as_there_are(
     images: int, wanted: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,7 +34,7 @@ def test_without_data_a_run_is_counted_as_if_it_were_imagenet(method: str, tmp_p
     assert "1,281,167 + 50,000 images, 20 classes, seen as 16 x 16" in found["data"]
     assert found["steps"] == "160,144: 2 epochs of 80,072, 16 images each" and found["device"] == "1 x cpu"
     assert "images/s" in found["a step"] and "evaluation" in found["time"] and "4 checkpoints" in found["disk"]
-    assert list(found) == ["method", "data", "device", "parameters", "steps", "a step", "time", "disk", "memory"]
+    assert list(found) == ["run", "data", "device", "parameters", "steps", "a step", "time", "disk", "memory"]
     assert not list(tmp_path.iterdir())
 
 

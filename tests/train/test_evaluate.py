@@ -13,7 +13,7 @@ from stillbit.data.batch import PADDING, Batch
 from stillbit.data.generated import Generated
 from stillbit.data.loaders import Loader
 from stillbit.data.settings import DataSettings
-from stillbit.train.evaluate import UNCOUNTED, Evaluation, evaluate
+from stillbit.train.evaluate import Evaluation, evaluate
 from tests.train import tiny
 
 CPU = torch.device("cpu")
@@ -58,13 +58,9 @@ def test_counts_are_exact_however_the_images_are_dealt_out(sizes: tuple[int, ...
 
 def test_images_that_only_fill_a_batch_count_for_nothing() -> None:
     logits, targets = torch.randn(7, 6), torch.randint(6, (7,))
-    padded = torch.cat([targets, torch.tensor([UNCOUNTED] * 3)])
+    padded = torch.cat([targets, torch.tensor([PADDING] * 3)])
     found = scores(torch.cat([logits, torch.full((3, 6), 99.0)]), padded, (4, 4, 2))
     assert found == pytest.approx(scores(logits, targets, (7,))) and found["images"] == 7
-
-
-def test_the_images_that_fill_a_batch_of_a_loader_have_the_target_that_is_not_counted() -> None:
-    assert UNCOUNTED == PADDING
 
 
 def test_with_fewer_than_five_classes_every_image_is_among_the_first_five() -> None:
@@ -74,7 +70,7 @@ def test_with_fewer_than_five_classes_every_image_is_among_the_first_five() -> N
 
 def test_where_not_one_image_could_be_read_there_is_one_sentence() -> None:
     with pytest.raises(ValueError, match="not one image could be evaluated: every one is damaged"):
-        scores(torch.randn(2, 3), torch.full((2,), UNCOUNTED), (2,))
+        scores(torch.randn(2, 3), torch.full((2,), PADDING), (2,))
 
 
 @pytest.mark.parametrize("training", [True, False])

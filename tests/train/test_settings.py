@@ -51,9 +51,9 @@ def test_what_cannot_be_meant_is_refused_with_its_flag(kind: str, name: str, val
     [
         settings.OptimSettings(lr=0.0, weight_decay=0.0, scale_lr=0.0, clip_grad=1e-9),
         settings.ScheduleSettings(epochs=1, warmup_epochs=0.5, warmup_lr=0.0),
-        settings.LossSettings(smoothing=1.0, mixup_prob=0.0),
+        settings.LossSettings(smoothing=1.0, mixup=0.1, mixup_prob=0.0),
         settings.MachineSettings(seed=2**32 - 1),
-        settings.AverageSettings(model_ema_decay=0.0),
+        settings.AverageSettings(model_ema=True, model_ema_decay=0.0),
         settings.OutputSettings(experiment="a/b", checkpoint_steps=1),
     ],
 )
@@ -73,3 +73,16 @@ def test_everything_can_be_left_out_and_nothing_goes_by_position() -> None:
         make()
         with pytest.raises(TypeError):
             make(1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "flag"),
+    [
+        (settings.AverageSettings, {"model_ema_decay": 0.5}, "--model-ema"),
+        (settings.LossSettings, {"mixup_prob": 0.5}, "--mixup"),
+        (settings.LossSettings, {"mixup": 0.2, "mixup_switch_prob": 0.7}, "--cutmix"),
+    ],
+)
+def test_what_would_have_no_effect_is_refused(kind: Any, options: dict[str, float], flag: str) -> None:
+    with pytest.raises(ValueError, match=flag):
+        kind(**options)

@@ -60,7 +60,13 @@ def training(
     model = network() if model is None else model
     optimizer = optim.build(model, settings or OptimSettings(lr=0.01))
     curve = schedule.build(optimizer, ScheduleSettings(epochs=epochs, warmup_epochs=1), steps)
-    return Training(model, model, optimizer, curve, average(model, AverageSettings(model_ema=ema, model_ema_decay=0.9)))
+    return Training(
+        model,
+        model,
+        optimizer,
+        curve,
+        average(model, AverageSettings(model_ema=True, model_ema_decay=0.9) if ema else AverageSettings()),
+    )
 
 
 def classify(**settings: Any) -> Classify:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,16 +32,15 @@ def run(words: Sequence[str]) -> int:
     rows = [_row(path) for folder in asked.folders for path in _runs(folder)]
     if not rows:
         raise ValueError(f"there is no run in {', '.join(map(str, asked.folders))}: stillbit train METHOD makes one")
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 200)  # a file has no edge to break lines at
     if asked.json:
         console.print_json(data=rows)
         return 0
     table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("run", no_wrap=True)
-    for column in ("method", "model", "bits"):
-        table.add_column(column, overflow="fold")
+    for column in ("run", "method", "model", "bits"):
+        table.add_column(column, no_wrap=True)
     for column in ("top1", "epochs", "size", "trained in"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(*(_words(name, row[name]) for name in row))
     console.print(table)

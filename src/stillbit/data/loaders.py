@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, final
@@ -61,6 +62,7 @@ class Loader:
             batch_sampler=self._order,
             num_workers=settings.workers,
             collate_fn=_as_it_is,
+            worker_init_fn=_keep_working,
             pin_memory=device.type == "cuda",
             persistent_workers=settings.workers > 0,
             generator=torch.Generator(),  # else every epoch would draw from the generator that training uses
@@ -108,6 +110,15 @@ class Loader:
 
         images = moved(loaded.images).float().mul_(self._scale).add_(self._shift)
         return Batch(images, moved(loaded.targets), moved(loaded.indices))
+
+
+def _keep_working(worker: int) -> None:
+    """A cluster or a terminal tells all processes to stop, and the training still needs images to end its step.
+
+    Workers end when the training tells them to, or when it is gone.
+    """
+    for kind in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(kind, signal.SIG_IGN)
 
 
 def _as_it_is(loaded: Any) -> Any:

@@ -22,6 +22,7 @@ from stillbit.surgery.compile import compile_blocks, repeated_blocks
 from stillbit.train import checkpoint, distributed, optim, schedule
 from stillbit.train.average import average
 from stillbit.train.checkpoint import Checkpoints
+from stillbit.train.damage import Damage
 from stillbit.train.distributed import Share
 from stillbit.train.environment import environment
 from stillbit.train.evaluate import Evaluation, judged
@@ -137,7 +138,7 @@ class _Run:
         self.loader, judge = loaders
         self.progress = Progress(console, recipe.schedule.epochs, len(self.loader))
         self.log = Log(self.folder, self.loader, share, out.log_interval, self.progress)
-        hooks = [Evaluation(judge, share, machine.amp), self.log]
+        hooks = [Evaluation(judge, share, machine.amp), Damage(self.folder, loaders, share), self.log]
         about = {"recipe": to_dict(recipe), "images_a_step": build.images_a_step(recipe, share)}
         self.checkpoints = Checkpoints(self.folder, out, share, about, hooks, machine.seed)
         self.hooks = [*hooks, self.checkpoints]

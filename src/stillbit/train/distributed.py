@@ -99,6 +99,15 @@ def broadcast(tensors: Iterable[Tensor]) -> None:
             dist.broadcast(tensor.detach(), src=0)
 
 
+def gathered(mine: Any) -> list[Any]:
+    """What every process brings, in the order of their numbers."""
+    if not dist.is_initialized():
+        return [mine]
+    every: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(every, mine)
+    return every
+
+
 def barrier() -> None:
     """Wait until every process is here."""
     agree(0)

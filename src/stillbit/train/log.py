@@ -87,7 +87,7 @@ class Log(Hook):
             **means,
             **{k: v for k, v in training.scores.items() if k != "images"},
             "lr": _rate(training),
-            "damaged": len(self.loader.damaged),
+            "damaged": training.damaged,
         }
         self.rows.append({k: v for k, v in row.items() if k != "damaged" or v})
         self._put({"kind": "epoch", **row})
@@ -106,8 +106,8 @@ class Log(Hook):
         for name, value in sums.items():
             if not math.isfinite(value):
                 raise ValueError(
-                    f"{name} became {value}, and the last checkpoint is from before that: "
-                    "try a lower --lr, --clip-grad 1, or a longer warm-up"
+                    f"{name} became {value}, and nothing was saved since: "
+                    "begin anew with a lower --lr, --clip-grad 1, or a longer warm-up"
                 )
         for means in (self.line, self.epoch):
             means.add(sums, len(self.waiting))

@@ -69,7 +69,7 @@ class Progress:
         losses = {k.removeprefix("train_"): v for k, v in row.items() if k.startswith("train_")}
         best = " [green]best[/]" if training.best.get("epoch") == training.epoch else ""
         average = f" (average {row['ema_top1']:.2f} %)" if "ema_top1" in row else ""
-        damaged = f"  [yellow]{row['damaged']} damaged images left out[/]" if row["damaged"] else ""
+        damaged = f"  [yellow]{row['damaged']} damaged images left out, see damaged.txt[/]" if row["damaged"] else ""
         self._line(
             f"epoch [bold]{training.epoch}/{self.epochs}[/]  {_numbers(losses)}  top1 [bold]{row['top1']:.2f} %[/]"
             f"{average}{best}  {_clock(took)} gone, {self._left(training)} left{damaged}"

@@ -28,6 +28,8 @@ class Training:
     """Steps done of the epoch that has begun."""
     step: int = 0
     """Steps done in all."""
+    damaged: int = 0
+    """Images that were left out so far because they are damaged."""
     scores: dict[str, float] = field(default_factory=dict)
     """The last evaluation."""
     best: dict[str, Any] = field(default_factory=dict)
