@@ -7,6 +7,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS :=
 
+# The demo's runs go on where they were stopped; `rm -r demo` begins anew.
+DEMO := --data-dir demo/fractals --output demo --resume auto --batch-size 64 --scale 0.35 1 --workers 1
+CHILD := --bits w2a2 --initial-checkpoint demo/float --epochs 6 --lr 2e-3
+
 # The stamps are newer than pyproject.toml exactly when what it asks for is installed.
 DEMO_READY := $(VENV)/.installed-demo
 DEV_READY := $(VENV)/.installed-dev
@@ -18,8 +22,15 @@ DEV_READY := $(VENV)/.installed-dev
 help:  ## List the commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 14
 
-demo: $(DEMO_READY)  ## Quantize a small transformer on handwritten digits, and see what it costs
-	@$(BIN)/python examples/digits.py $(ARGS)
+demo: $(DEMO_READY)  ## Train a small transformer on fractals, quantize it to two bits, and compare
+	$(BIN)/stillbit data fractals --output demo/fractals --classes 10 --images 400 --val-images 100
+	$(BIN)/stillbit train fp $(DEMO) --experiment float --epochs 20 --lr 2e-3 --warmup-epochs 2
+	$(BIN)/stillbit train lsq $(DEMO) --experiment lsq $(CHILD)
+	$(BIN)/stillbit train statsq $(DEMO) --experiment statsq $(CHILD)
+	$(BIN)/stillbit runs demo
+	@printf '%s\n' '' 'What the two-bit model computes on, layer by layer:    $(BIN)/stillbit info demo/statsq' \
+		'What other options there are:                          $(BIN)/stillbit train statsq --help' \
+		'The same in Python, on your own model:                 README.md, docs/tour.md'
 
 test: $(DEV_READY)  ## Run the tests that take no GPU and little time
 	$(BIN)/python -m pytest -n 2 $(ARGS)
@@ -35,8 +46,10 @@ fix: $(DEV_READY)  ## Format the code, and repair what ruff can repair
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
 
-bench: $(DEMO_READY)  ## Measure a training step, quantized against float
+bench: $(DEMO_READY)  ## Measure: a step quantized against float, the loop, the loader
 	@$(BIN)/python benchmarks/qat_step.py $(ARGS)
+	@$(BIN)/python benchmarks/loop.py
+	@$(BIN)/python benchmarks/loader.py
 
 $(DEMO_READY): pyproject.toml
 	$(call install,demo)

@@ -1,6 +1,7 @@
 """Handwritten digits from float to two bits: train a small transformer, quantize it, look, and train it on.
 
-Run it with ``make demo``. It needs scikit-learn for the data and takes about a minute on two cores.
+Run it with ``python examples/digits.py``: your own loop, without the command line. It needs scikit-learn for the data
+and takes about a minute on two cores.
 """
 
 from __future__ import annotations
