@@ -253,3 +253,20 @@ def test_a_run_goes_on_in_another_folder_and_the_old_one_is_left(
     ours, theirs = (load_file(path / "model.safetensors") for path in (tmp_path / "other", whole.folder))
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     assert "exists and is not empty" in mistake(f"{train} {tmp_path} --experiment other --resume {tmp_path / 'run'}")
+
+
+def test_a_run_that_loses_a_process_that_loads_images_ends(begin: Begin, tmp_path: Path) -> None:
+    """As when the system runs out of memory. To wait for images that never come would be worse."""
+    process = begin(tmp_path, "--workers 2")
+    reaches(tmp_path / "run", 5)
+    assert process.pid is not None
+    worker = children(process.pid)[0]
+    os.kill(worker, signal.SIGKILL)
+    assert wait(process, 30) == 1
+    said = (tmp_path / "log").read_text()
+    assert f"DataLoader worker (pid {worker}) is killed by signal: Killed" in said
+    assert wait(begin(tmp_path, "--resume auto")) == 0
+
+
+def children(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
