@@ -32,9 +32,8 @@ class Settings:
     """A folder for data and runs."""
     cells: tuple[str, ...] = (
         "vit_pico_patch4_32:32:20",
-        "vit_nano_patch4_32:32:20",
-        "vit_micro_patch4_32:32:20",
-        "sret_tiny:64:4",
+        "vit_nano_patch4_32:32:10",
+        "sret_tiny:64:3",
     )
     """MODEL:PIXELS:EPOCHS"""
     seeds: tuple[int, ...] = (0, 1)

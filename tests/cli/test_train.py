@@ -235,7 +235,9 @@ def on_pictures(folder: Path, more: str = "") -> str:
 def test_a_data_set_without_its_splits_is_told_what_is_there(empty_folder: Path) -> None:
     data = split(empty_folder / "data", "train")
     assert "there is no folder validation in data, but train: " in mistake(on_pictures(Path("data")))
-    assert "there is no folder train in data/train, but a, b: " in mistake(on_pictures(Path("data/train")))
+    assert "data/train is one split: give the folder above it, --data-dir data" in mistake(
+        on_pictures(Path("data/train"))
+    )
     assert not (empty_folder / "output").exists() and data.is_dir()
 
 

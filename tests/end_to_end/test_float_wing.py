@@ -20,6 +20,8 @@ from tests.cli.pictures import split
 
 READ = "--dataset digits --in-chans 1 --img-size 12 --no-aug --workers 0 --batch-size 32"
 """Nine patches of four pixels: enough to read by, and 2 bits hurt."""
+COMPILED = (pytest.mark.slow, pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning"))
+"""Compiling takes half a minute. The warning is one that torch hides itself."""
 SHORT = "--epochs 1 --experiment run --output"
 
 
@@ -106,25 +108,33 @@ def test_a_recipe_repeats_its_run_to_the_bit(tmp_path: Path) -> None:
     assert not same_weights(tmp_path / "run", tmp_path / "other")
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_the_number_of_workers_changes_not_one_bit(workers: int, tmp_path: Path) -> None:
-    words = f"train lsq {PLAIN.replace('--no-aug', '--aa rand-m5 --reprob 0.3')} --batch-size 32 --bits w2a2 --epochs 2"
-    for name, count in (("none", 0), ("some", workers)):
-        works(f"{words} --experiment {name} --workers {count} --output", tmp_path)
-    assert same_weights(tmp_path / "none", tmp_path / "some")
-    assert summary(tmp_path / "none") == summary(tmp_path / "some")
+def pictures(folder: Path) -> str:
+    """What every run on 16 + 8 small JPEGs shares."""
+    data = split(split(folder / "data", "train"), "val", count=4)
+    return f"--img-size 8 --warmup-epochs 0 --batch-size 4 --epochs 2 --data-dir {data} --output {folder}"
+
+
+def test_the_number_of_workers_changes_not_one_bit(tmp_path: Path) -> None:
+    words = f"train lsq {pictures(tmp_path)} --bits w2a2 --aa rand-m5 --reprob 0.3 --drop-path 0.2 --mixup 0.1"
+    for workers in (0, 1, 2):
+        works(f"{words} --workers {workers} --experiment {workers}")
+    for workers in ("1", "2"):
+        assert same_weights(tmp_path / "0", tmp_path / workers)
+        assert summary(tmp_path / "0") == summary(tmp_path / workers)
 
 
 def test_damaged_images_are_named_and_counted(tmp_path: Path) -> None:
-    data = split(split(tmp_path / "data", "train"), "val", count=4)
-    for name in ("train/a/3.jpg", "train/b/5.jpg"):
-        (data / name).write_bytes((data / name).read_bytes()[:300])
-    (data / "val/b/1.jpg").write_text("an apple")
-    words = f"train fp --img-size 8 --warmup-epochs 0 --batch-size 4 --corrupt skip --data-dir {data} --workers"
+    words = pictures(tmp_path)
+    cut, empty, other = (tmp_path / "data" / name for name in ("train/a/3.jpg", "train/b/5.jpg", "val/b/1.jpg"))
+    cut.write_bytes(cut.read_bytes()[:300])
+    empty.write_bytes(b"")
+    other.write_text("an apple")
     for workers in (0, 2):
-        said = works(f"{words} {workers} --epochs 2 --experiment {workers} --output", tmp_path)
-        assert "2 damaged images left out" in said
-        assert [row["damaged"] for row in summary(tmp_path / f"{workers}")] == ["2", "2"]
+        said = works(f"train fp {words} --corrupt skip --workers {workers} --experiment {workers}")
+        assert "3 damaged images left out" in said
+        assert [row["damaged"] for row in summary(tmp_path / f"{workers}")] == ["3", "3"]
+        told = (tmp_path / f"{workers}" / "damaged.txt").read_text()
+        assert all(str(path) in told for path in (cut, empty, other)) and told.count("\n") == 3
     assert same_weights(tmp_path / "0", tmp_path / "2")
     assert json.loads(works(f"evaluate --json --workers 0 {tmp_path / '0'}"))["images"] == 7
 
@@ -136,12 +146,12 @@ def test_damaged_images_are_named_and_counted(tmp_path: Path) -> None:
         "--model-ema --model-ema-decay 0.9",
         "--mixup 0.8 --cutmix 1 --smoothing 0.1",
         "--grad-accum-steps 3 --batch-size 64",
-        "--channels-last --model resnet18",
+        "--channels-last --model test_resnet --img-size 16",
         "--opt sgd --sched tanh --clip-grad 1 --scale-lr 1e-4",
         "--merge-qk --granularity head --gradscale by_magnitude --drop-path 0.1",
         "--checkpoint-keep 1 --checkpoint-steps 4 --log-interval 3",
-        pytest.param("--torchcompile", marks=pytest.mark.slow),
-        pytest.param("--amp --torchcompile --model-ema", marks=pytest.mark.slow),
+        pytest.param("--torchcompile", marks=COMPILED),
+        pytest.param("--amp --torchcompile --model-ema", marks=COMPILED),
     ],
 )
 def test_a_run_with_options_ends_with_a_model_that_evaluates_alike(more: str, tmp_path: Path) -> None:

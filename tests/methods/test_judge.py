@@ -17,11 +17,11 @@ def test_a_run_gets_the_score_again_that_it_was_best_with(
     name: str, column: str, request: pytest.FixtureRequest
 ) -> None:
     ran: Ran = request.getfixturevalue(name)
-    scores = judge(open_target(str(ran.folder)), device="cpu")
+    scores = judge(open_target(str(ran.folder)), device="cpu").scores
     with (ran.folder / "summary.csv").open() as file:
         best = max(float(row[column]) for row in csv.DictReader(file))
     assert scores["top1"] == best == ran.result.best["top1"] and scores["images"] == 450
-    other = judge(with_batch(open_target(str(ran.folder)), 101), device="cpu")
+    other = judge(with_batch(open_target(str(ran.folder)), 101), device="cpu").scores
     assert other["top1"] == scores["top1"]
 
 

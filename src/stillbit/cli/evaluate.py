@@ -53,11 +53,13 @@ def run(words: Sequence[str]) -> int:
     target = open_target(asked.target, checkpoint=asked.checkpoint, pretrained=asked.pretrained)
     of_data = ("data_dir", "dataset", "val_split", "corrupt", "batch_size", "workers")
     recipe = with_data(target.recipe, **{name: getattr(asked, name) for name in of_data})
-    scores = judge(target._replace(recipe=recipe), device=asked.device, amp=asked.amp)
+    scores, left_out = judge(target._replace(recipe=recipe), device=asked.device, amp=asked.amp)
     console = Console(quiet=os.environ.get("RANK", "0") != "0")
     if asked.json:
-        console.print_json(data=scores)
+        console.print_json(data={**scores, "images": int(scores["images"]), "left_out": left_out})
         return 0
+    for name, reason in left_out.items():
+        console.print(f"left out: {name} ({reason})", markup=False, highlight=False, soft_wrap=True)
     console.print(
         f"top1 [bold]{scores['top1']:.2f} %[/]  top5 {scores['top5']:.2f} %  loss {scores['eval_loss']:.4f}  "
         f"on {scores['images']:,.0f} images  ({target.about})",

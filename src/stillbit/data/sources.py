@@ -59,6 +59,8 @@ def _split_folder(root: Path, split: str) -> Path:
     for name in names:
         if (root / name).is_dir():
             return root / name
+    if root.name in (split, *twins, "train"):
+        raise ValueError(f"{root} is one split: give the folder above it, --data-dir {root.parent}")
     there = sorted(entry.name for entry in root.iterdir())
     shown = ", ".join(there[:6]) + (", ..." if len(there) > 6 else "") if there else "nothing"
     flag = "--val-split" if split in twins else "--train-split"

@@ -104,7 +104,9 @@ def _shards(root: Path, split: str, info: dict[str, Any]) -> list[Path]:
         for pattern in patterns:
             if found := sorted(root.glob(pattern)):
                 return found
-    there = ", ".join(sorted(path.name for path in root.glob("*.tar"))[:4]) or "no tars"
+    there = ", ".join(sorted(path.name for path in root.glob("*.tar"))[:4])
+    if not there:
+        raise ValueError(f"there are no tars in {root}: give the folder that holds them, --data-dir FOLDER")
     raise ValueError(f"there are no tars of the split {split} in {root}, but {there}: name the split as they do")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from stillbit.data.loaders import Loader, Place
 from stillbit.data.sources import open_source
 from stillbit.methods import build
@@ -10,7 +12,14 @@ from stillbit.train import distributed
 from stillbit.train.evaluate import evaluate
 
 
-def judge(target: Target, *, device: str = "auto", amp: bool = False) -> dict[str, float]:
+class Judgement(NamedTuple):
+    """The scores, and which damaged images were left out of them, each with the reason."""
+
+    scores: dict[str, float]
+    left_out: dict[str, str]
+
+
+def judge(target: Target, *, device: str = "auto", amp: bool = False) -> Judgement:
     """Scores on the validation images of the target's recipe, over all processes of torchrun."""
     share = distributed.join(device)
     try:
@@ -24,6 +33,9 @@ def judge(target: Target, *, device: str = "auto", amp: bool = False) -> dict[st
                 f"the model tells {outputs} classes apart and the data has {len(source.classes)}: "
                 "evaluate it on the data it was trained for"
             )
-        return evaluate(model, Loader(source, look, target.recipe.data, place=place), device=share.device, amp=amp)
+        loader = Loader(source, look, target.recipe.data, place=place)
+        scores = evaluate(model, loader, device=share.device, amp=amp)
+        left_out = dict(pair for pairs in distributed.gathered(loader.damaged) for pair in pairs)
+        return Judgement(scores, left_out)
     finally:
         distributed.leave()

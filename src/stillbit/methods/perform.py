@@ -67,6 +67,7 @@ def perform(recipe: Recipe, console: Console) -> Result:
             sources = {"train": data.train.describe(), "val": data.val.describe()}
             where = {**environment(share, recipe.machine.seed), "data": sources}
             folder.open(to_dict(recipe), where)
+        console.print(_heading(recipe, folder, data, training, share), highlight=False, soft_wrap=True)
         try:
             if folder.checkpoint is not None and folder.checkpoint.resolve().parent != folder.path.resolve():
                 run.branch(folder.checkpoint.parent)
@@ -77,12 +78,29 @@ def perform(recipe: Recipe, console: Console) -> Result:
         distributed.leave()
 
 
+def _heading(recipe: Recipe, folder: RunFolder, data: Data, training: Training, share: Share) -> str:
+    """What is about to happen, in two lines."""
+    bits = "float" if recipe.quant is None else recipe.quant.bits
+    parameters = sum(p.numel() for p in training.model.parameters()) / 1e6
+    device = f"{share.world} x {share.device.type}{', bfloat16' * recipe.machine.amp}"
+    what = f"[bold]{recipe.method}[/] {bits}, {recipe.model.model}, {parameters:.2f} M parameters, on {device}"
+    images = f"{len(data.train):,} + {len(data.val):,} images of {len(data.train.classes)} classes"
+    if training.epoch >= recipe.schedule.epochs:
+        where = f"has ended already, in {folder.path}"
+    elif folder.checkpoint is not None:
+        where = f"goes on after step {training.step} of {folder.checkpoint}"
+    else:
+        where = f"writes to {folder.path}"
+    return f"{what}\n{images}; {where}"
+
+
 def _fitting(recipe: Recipe, path: Path, share: Share) -> dict[str, Any]:
     """The checkpoint, if it is one of this recipe."""
     held = checkpoint.read(path)
     other = differences(held["recipe"], to_dict(recipe))
     if other:
-        raise ValueError(f"{path} is of another recipe ({'; '.join(other)}): give the same options, or begin a new run")
+        said = "; ".join(other[:3]) + (f"; and {len(other) - 3} more" if len(other) > 3 else "")
+        raise ValueError(f"{path} is of another recipe ({said}): give the same options, or begin a new run")
     images = build.images_a_step(recipe, share)
     if held["images_a_step"] != images:
         raise ValueError(

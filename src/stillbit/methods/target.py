@@ -36,6 +36,8 @@ def open_target(said: str, *, checkpoint: str = "best", pretrained: bool = False
 
 
 def _of_file(path: Path) -> Any:
+    if path.suffix == ".pt" and (path.parent / "recipe.json").is_file():
+        raise ValueError(f"{path} is a checkpoint: name its run, {path.parent} --checkpoint {path.stem}")
     try:
         return load(path).eval()
     except ValueError as error:

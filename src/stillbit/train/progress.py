@@ -56,7 +56,8 @@ class Progress:
 
     def step(self, training: Training, means: dict[str, float], rate: float) -> None:
         """A line of the log is due."""
-        said = f"{_numbers(means)}  {_count(rate)} img/s  {memory(training)}"
+        score = f"  top1 {training.scores['top1']:.1f} %" if "top1" in training.scores else ""
+        said = f"{_numbers(means)}{score}  {_count(rate)} img/s  {memory(training)}"
         if not self.live.disable:
             self.live.update(self.bar, said=said)
         else:

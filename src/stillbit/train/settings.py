@@ -58,7 +58,9 @@ class ScheduleSettings:
         _at_least("warmup-lr", self.warmup_lr, 0.0)
         _at_least("min-lr", self.min_lr, 0.0)
         if not 0 <= self.warmup_epochs < self.epochs:
-            raise ValueError(f"--warmup-epochs {self.warmup_epochs} does not fit into {self.epochs} epochs")
+            raise ValueError(
+                f"--warmup-epochs {self.warmup_epochs} does not fit into {self.epochs} epochs: --warmup-epochs 0"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
