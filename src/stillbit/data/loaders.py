@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
+from threading import Thread
 from typing import Any, final
 
 import torch
@@ -115,10 +117,18 @@ class Loader:
 def _keep_working(worker: int) -> None:
     """A cluster or a terminal tells all processes to stop, and the training still needs images to end its step.
 
-    Workers end when the training tells them to, or when it is gone.
+    Workers obey the training alone. Deaf to it too, they would outlive its failure, and it would wait for them forever.
     """
-    for kind in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(kind, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):  # not on a Mac
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        Thread(target=_obey, daemon=True).start()
+
+
+def _obey() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)
 
 
 def _as_it_is(loaded: Any) -> Any:

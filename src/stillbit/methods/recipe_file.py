@@ -18,7 +18,14 @@ PASSING = {
     *(f"output.{name}" for name in ("output", "experiment", "resume", "log_interval", "checkpoint_steps")),
     *("output.checkpoint_keep", "machine.device", "machine.torchcompile", "machine.fsdp", "data.workers"),
     # Where the data lies may change, and so may how a step's images are dealt out: their number may not.
-    *("data.data_dir", "data.batch_size", "machine.grad_accum_steps", "model.initial_checkpoint", "model.pretrained"),
+    *(
+        "data.data_dir",
+        "data.corrupt",
+        "data.batch_size",
+        "machine.grad_accum_steps",
+        "model.initial_checkpoint",
+        "model.pretrained",
+    ),
 }
 """Choices of where and how fast: a run may go on with others."""
 

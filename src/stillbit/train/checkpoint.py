@@ -87,6 +87,8 @@ def write(held: Held, target: Path) -> None:
         with whole(target) as path:
             torch.save(held, path)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as an error of its own writer
+        if "DataLoader worker" in str(error):  # a signal that came while this was written
+            raise
         raise ValueError(
             f"{target} could not be written ({_reason(error)}), and the checkpoint before it is untouched: "
             "make room, then go on with --resume auto"

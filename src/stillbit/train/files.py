@@ -11,8 +11,13 @@ from stillbit.data.whole import whole
 
 def write_text(target: Path, text: str) -> None:
     """Replace ``target`` by ``text``."""
-    with whole(target) as path:
-        path.write_text(text, encoding="utf-8")
+    try:
+        with whole(target) as path:
+            path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ValueError(
+            f"{target} could not be written ({error.strerror}): make room, or choose another --output"
+        ) from error
 
 
 def write_json(target: Path, data: Any) -> None:
