@@ -9,7 +9,7 @@ ARGS :=
 
 # The demo's runs go on where they were stopped; `rm -r demo` begins anew.
 DEMO := --data-dir demo/fractals --output demo --resume auto --batch-size 64 --scale 0.35 1 --workers 1
-CHILD := --bits w2a2 --initial-checkpoint demo/float --epochs 6 --lr 2e-3
+CHILD := --bits w2a2 --initial-checkpoint demo/float --epochs 5 --lr 2e-3
 
 # The stamps are newer than pyproject.toml exactly when what it asks for is installed.
 DEMO_READY := $(VENV)/.installed-demo
@@ -24,7 +24,7 @@ help:  ## List the commands
 
 demo: $(DEMO_READY)  ## Train a small transformer on fractals, quantize it to two bits, and compare
 	$(BIN)/stillbit data fractals --output demo/fractals --classes 10 --images 400 --val-images 100
-	$(BIN)/stillbit train fp $(DEMO) --experiment float --epochs 20 --lr 2e-3 --warmup-epochs 2
+	$(BIN)/stillbit train fp $(DEMO) --experiment float --epochs 16 --lr 2e-3 --warmup-epochs 2
 	$(BIN)/stillbit train lsq $(DEMO) --experiment lsq $(CHILD)
 	$(BIN)/stillbit train statsq $(DEMO) --experiment statsq $(CHILD)
 	$(BIN)/stillbit runs demo
