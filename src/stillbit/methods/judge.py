@@ -9,6 +9,7 @@ from stillbit.data.sources import open_source
 from stillbit.methods import build
 from stillbit.methods.target import Target
 from stillbit.train import distributed
+from stillbit.train.damage import left_out
 from stillbit.train.evaluate import evaluate
 
 
@@ -35,7 +36,6 @@ def judge(target: Target, *, device: str = "auto", amp: bool = False) -> Judgeme
             )
         loader = Loader(source, look, target.recipe.data, place=place)
         scores = evaluate(model, loader, device=share.device, amp=amp)
-        left_out = dict(pair for pairs in distributed.gathered(loader.damaged) for pair in pairs)
-        return Judgement(scores, left_out)
+        return Judgement(scores, left_out(loader))
     finally:
         distributed.leave()

@@ -14,6 +14,12 @@ from stillbit.train.hooks import Hook
 from stillbit.train.state import Training
 
 
+def left_out(*loaders: Loader) -> dict[str, str]:
+    """Name and reason of every image that these loaders left out, in any process."""
+    mine = [pair for loader in loaders for pair in loader.damaged]
+    return dict(pair for pairs in distributed.gathered(mine) for pair in pairs)
+
+
 @final
 class Damage(Hook):
     """Names every image that a loader left out in ``damaged.txt``, and counts them for the log."""
@@ -35,8 +41,7 @@ class Damage(Hook):
 
     def _collect(self) -> None:
         """What any process has met so far."""
-        mine = [pair for loader in self.loaders for pair in loader.damaged]
-        self.found |= dict(pair for pairs in distributed.gathered(mine) for pair in pairs)
+        self.found |= left_out(*self.loaders)
 
     def state(self) -> dict[str, Any]:
         """The names so far; all processes take part."""

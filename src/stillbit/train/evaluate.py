@@ -60,7 +60,7 @@ class Evaluation(Hook):
 
     def after_epoch(self, training: Training) -> None:
         """The model, and its average where there is one; the run is judged by the average."""
-        for model in (training.model, training.judged):
+        for model in dict.fromkeys((training.model, training.judged)):
             distributed.broadcast(model.buffers())  # running means are each process's own, and the first one's are kept
         scores = evaluate(training.model, self.loader, device=self.share.device, amp=self.amp)
         if training.ema is not None:
