@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from stillbit.surgery.compile import compile_blocks
     from stillbit.surgery.file import load, save
     from stillbit.surgery.plan import AttentionSpec, LayerSpec, Plan, Rule
+    from stillbit.surgery.resample import resample
     from stillbit.surgery.summary import summary
     from stillbit.surgery.swap import dequantize, quantize
 
@@ -35,6 +36,7 @@ _HOME = {
     "per_tensor": "quantizers.granularity",
     "per_token": "quantizers.granularity",
     "quantize": "surgery.swap",
+    "resample": "surgery.resample",
     "save": "surgery.file",
     "summary": "surgery.summary",
 }
@@ -56,6 +58,7 @@ __all__ = [
     "per_tensor",
     "per_token",
     "quantize",
+    "resample",
     "save",
     "summary",
 ]

@@ -27,8 +27,10 @@ from stillbit.quantizers import (
     Elastic,
     Grid,
     Latent,
+    LearnedBits,
     LSQPlus,
     MinMax,
+    Moved,
     Quantizer,
     Sign,
     StatsQ,
@@ -64,12 +66,15 @@ class Method:
     """Snaps something other than x (less a shift): tanh, a clip, a centred x."""
     settled: bool = True
     """Sends its own output to itself. False where the scale is a statistic that snapping changes, or x is squashed."""
+    moves: bool = False
+    """Inside a pair of learnable shifts; here a pair for each block, so that a block is all there is to know."""
 
     def __str__(self) -> str:
         return self.name
 
     def build(self, bits: int, blocks: tuple[int, ...]) -> Quantizer:
-        return self.cls(self.cls.grid_for(bits, self.signed), blocks, **dict(self.options))
+        quantizer = self.cls(self.cls.grid_for(bits, self.signed), blocks, **dict(self.options))
+        return Moved(quantizer, blocks) if self.moves else quantizer
 
 
 WEIGHTS = (
@@ -82,6 +87,7 @@ WEIGHTS = (
     Method("dorefa-unit", DoReFaWeight, "weight", options=(("sized", False),), transforms=True, settled=False),
     Method("sign", Sign, "weight", bits=(1,), straight=True, transforms=True),
     Method("sign-plain", Sign, "weight", options=(("centred", False),), bits=(1,), straight=True),
+    Method("learned_bits", LearnedBits, "weight", bits=ALL_BITS[1:], transforms=True),
 )
 ACTIVATIONS = tuple(
     Method(f"{name}-{'signed' if signed else 'unsigned'}", cls, "activation", signed, **special)
@@ -93,10 +99,14 @@ ACTIVATIONS = tuple(
         ("pact", PACT, {"transforms": True}),
         ("dorefa", DoReFaActivation, {}),
         ("elastic", Elastic, {"bits": (1,), "settled": False}),
+        ("learned_bits", LearnedBits, {"bits": ALL_BITS[1:], "transforms": True}),
+        ("lsq-moved", LSQ, {"moves": True, "settled": False}),
+        ("lsq+-moved", LSQPlus, {"moves": True, "settled": False}),
+        ("pact-moved", PACT, {"moves": True, "settled": False, "transforms": True}),
     )
     for signed in (True, False)
 )
-LEARNED = tuple(m for m in WEIGHTS + ACTIVATIONS if m.cls in (LSQ, LSQPlus, Elastic))
+LEARNED = tuple(m for m in WEIGHTS + ACTIVATIONS if m.cls in (LSQ, LSQPlus, Elastic) and not m.moves)
 
 
 @dataclass(frozen=True)
@@ -249,7 +259,10 @@ class Case:
         for name, parameter in self.quantizer.named_parameters():
             # A little off, so that something clips, and shifts and thresholds matter.
             # Above the floor of a scale, where it would get no gradient.
-            parameter.data.mul_(0.7).clamp_min_(1e-11) if name == "scale" else parameter.data.add_(0.1 * self.size)
+            if name.endswith("scale"):
+                parameter.data.mul_(0.7).clamp_min_(1e-11)
+            elif name != "bits":
+                parameter.data.add_((-0.4 if name == "before" else 0.1) * self.size)
         self.latent: Latent = self.quantizer(self.x)
         self.value = self.latent.value()
         self.value.backward(self.upstream)
@@ -603,7 +616,9 @@ def test_state_has_its_final_shape_before_the_first_forward(method, layout):
     shape, blocks = layout.make(Sizes())
     quantizer = method.build(method.bits[-1], blocks)
     before = {name: (tensor.shape, tensor.dtype) for name, tensor in quantizer.state_dict().items()}
-    assert all(s == blocks and d == torch.float32 for s, d in before.values() if d != torch.bool)
+    # Learned bits have a scale for each width, and remember whole numbers.
+    assert all(s[-len(blocks) :] == blocks for s, d in before.values() if d != torch.bool)
+    assert {d for _, d in before.values()} <= {torch.float32, torch.bool, torch.int8}
     x = torch.randn(shape)
     quantizer(x).value()
     quantizer.start(x)
@@ -671,6 +686,9 @@ def compiled_pairs() -> list[tuple[Method, Layout, int]]:
         ("dorefa-unsigned", "tokens-per_tensor", 2),
         ("elastic-signed", "heads-per_head", 1),
         ("lsq-unsigned", "heads-per_token", 8),
+        ("learned_bits", "linear-per_head-rows", 3),
+        ("learned_bits-unsigned", "heads-per_head", 4),
+        ("lsq-moved-signed", "heads-per_channel", 3),
     )
     return [(methods[m], layouts[item], bits) for m, item, bits in chosen]
 

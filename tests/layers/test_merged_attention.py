@@ -10,6 +10,7 @@ from timm.layers import Attention
 
 from stillbit import Plan, Spec, per_channel, per_head, per_tensor, per_token, quantize
 from stillbit.layers.merged_attention import MergedAttention, _stacked
+from stillbit.layers.product import inner
 from stillbit.quantizers import Grid, Latent
 from stillbit.surgery.qk_reparam import merge
 from stillbit.surgery.timm_vit import MergedViTAttention
@@ -30,6 +31,20 @@ def test_heads_laid_one_below_the_other_keep_their_scales(granularity: Any) -> N
     assert stacked.x.shape == (2, 15, 8)
     torch.testing.assert_close(stacked.value(), query.value().flatten(1, 2))
     assert torch.equal(stacked.code(), query.code().flatten(1, 2))
+
+
+@pytest.mark.parametrize("rows", [1, 5])
+def test_a_shift_for_every_channel_stays_one_row_a_head_unless_tokens_differ(rows: int) -> None:
+    x = torch.randn(2, 3, 5, 8, dtype=torch.float64)
+    query = Latent(x, Grid(4), torch.rand(3, 1, 1).double() + 0.1, torch.randn(3, rows, 8).double())
+    stacked, tokens = (
+        _stacked(query),
+        Latent(torch.randn(2, 6, 8, dtype=torch.float64), Grid(4), torch.ones(1).double()),
+    )
+    assert stacked.shift is not None and stacked.shift.shape == (3 * rows, 8)
+    assert torch.equal(stacked.value(), query.value().flatten(1, 2))
+    wanted = query.value().flatten(1, 2) @ tokens.value().mT
+    torch.testing.assert_close(inner(stacked, tokens), wanted, rtol=1e-12, atol=1e-12)
 
 
 def test_one_product_for_all_heads_is_a_product_for_each() -> None:

@@ -60,6 +60,19 @@ def test_all_state_is_there_from_the_start_and_copies_are_apart() -> None:
     assert quantizer.bfloat16().parts()[0].scale.dtype == torch.float32
 
 
+def test_a_run_with_moves_is_made_of_what_is_inside() -> None:
+    quantizer = build(Spec(4, each_run=True, moves=True), "activation", (1,), "signed", runs=2, channels=(3,))
+    assert isinstance(quantizer, EachRun) and [type(part) for part in quantizer.parts()] == [LSQ, LSQ]
+    x = torch.randn(5, 3)
+    quantizer.start(x)
+    with torch.no_grad():
+        quantizer.runs[1].before.fill_(2.0)  # type: ignore[union-attr, operator]
+    for number in (0, 1):
+        quantizer.begin_run(number)
+        assert torch.equal(quantizer(x).x, x + 2 * number)
+        assert torch.equal(quantizer.scale_of(x), quantizer.parts()[number].scale_of(x))
+
+
 def test_a_layer_that_runs_once_has_one() -> None:
     assert type(build(Spec(4, each_run=True), "activation", (1,), "signed")) is LSQ
     assert type(build(Spec(4), "activation", (1,), "shifted", runs=2)) is LSQPlus

@@ -11,16 +11,20 @@ from stillbit.quantizers import (
     DoReFaWeight,
     Elastic,
     Grid,
+    LearnedBits,
     LSQPlus,
     Method,
     MinMax,
+    Moved,
     Sign,
     Spec,
     StatsQ,
     build,
     per_channel,
     per_group,
+    per_head,
     per_tensor,
+    per_token,
     register,
 )
 
@@ -74,6 +78,9 @@ BUILT = [
     ("elastic", "activation", 1, "signed", Elastic, Grid(1, offset=0.5)),
     ("elastic", "activation", 1, "unsigned", Elastic, Grid(1, False)),
     ("sign", "weight", 1, "signed", Sign, Grid(1, offset=0.5)),
+    ("learned_bits", "weight", 5, "signed", LearnedBits, Grid(8)),
+    ("learned_bits", "activation", 2, "unsigned", LearnedBits, Grid(8, False)),
+    ("learned_bits", "activation", 5, "shifted", LearnedBits, Grid(8)),
 ]
 
 
@@ -116,14 +123,40 @@ def test_options_reach_the_quantizer_and_overrule_those_of_the_method():
     assert not build(Spec(4, "minmax", options={"live": False}), "weight", (1, 1), "signed").live
 
 
+@pytest.mark.parametrize(
+    ("natural", "asked", "inside"),
+    [
+        ("signed", "auto", LSQ),
+        ("unsigned", "auto", LSQ),
+        ("shifted", "auto", LSQ),
+        ("shifted", "shifted", LSQPlus),
+        ("signed", "unsigned", LSQ),
+    ],
+)
+def test_moves_wrap_what_the_range_chooses_and_take_the_place_of_a_shift(natural, asked, inside):
+    quantizer = build(Spec(4, range=asked, moves=True), "activation", (3, 1), natural, channels=(7,))
+    assert type(quantizer) is Moved and type(quantizer.inner) is inside
+    assert quantizer.grid == Grid(4, natural == asked == "signed" or (natural == "signed" and asked == "auto"))
+    assert quantizer.blocks == (3, 1) and quantizer.before.shape == quantizer.after.shape == (7,)
+
+
+def test_every_run_of_a_layer_has_moves_of_its_own():
+    quantizer = build(Spec(4, moves=True, each_run=True), "activation", (1,), "signed", runs=2, channels=(7,))
+    assert [type(run) for run in quantizer.runs] == [Moved, Moved]
+    assert [type(part) for part in quantizer.parts()] == [LSQ, LSQ]
+    assert quantizer.runs[0].before is not quantizer.runs[1].before
+
+
 # -------------------------------------------------------------------------------------------- what is refused
 
 
 MEASURED = (
     "{!r} takes its scale from the tensor itself, which for activations would change with every batch: "
-    "for activations use one of lsq, lsq+, minmax, pact, dorefa, elastic"
+    "for activations use one of lsq, lsq+, minmax, pact, dorefa, elastic, learned_bits"
 )
-FOR_ACTIVATIONS = "{!r} is made for activations: for weights use one of lsq, lsq+, statsq, minmax, dorefa, sign"
+FOR_ACTIVATIONS = (
+    "{!r} is made for activations: for weights use one of lsq, lsq+, statsq, minmax, dorefa, sign, learned_bits"
+)
 RULES = "mse, mean_magnitude, percentile, minmax, three_sigma"
 
 
@@ -145,6 +178,22 @@ RULES = "mse, mean_magnitude, percentile, minmax, three_sigma"
         (Spec(4, "elastic"), "activation", "elastic binarization has one bit, got 4: write bits=1, or use lsq"),
         (Spec(4, options={"start": "best"}), "weight", f"unknown start 'best': use one of {RULES}"),
         (Spec(4, "statsq", options={"reach": "far"}), "weight", "reach must be 'paper' or 'bits', got 'far'"),
+        (
+            Spec(5, "learned_bits", per_channel),
+            "weight",
+            "'learned_bits' is not made for per_channel: use per_tensor or per_head",
+        ),
+        (Spec(1, "learned_bits"), "activation", "bits are learned from 2 to 8, got 1: write bits=2 or more"),
+        (
+            Spec(4, moves=True),
+            "weight",
+            "moves are for activations, a weight moves by itself: leave moves out of its spec",
+        ),
+        (
+            Spec(4, moves=True),
+            "activation",
+            "moves need a tensor whose channels are known: leave moves out of this spec",
+        ),
     ],
 )
 def test_what_does_not_fit_together_is_refused_with_what_does(spec, kind, words):
@@ -168,6 +217,8 @@ def test_an_option_the_quantizer_does_not_have_is_named():
         Spec(32),
         Spec(2, "statsq", per_channel, options={"reach": "bits"}),
         Spec(8, "lsq", per_group(64), "shifted", {"start": "percentile", "gradscale": "by_magnitude"}),
+        Spec(2, "lsq", per_token, moves=True),
+        Spec(5, "learned_bits", per_head),
     ],
     ids=str,
 )
@@ -185,6 +236,7 @@ def test_a_spec_says_itself_in_a_word():
     assert str(Spec(3, "statsq", per_channel)) == "3 statsq per_channel"
     assert str(Spec(32)) == "float"
     assert str(Spec(4)) == f"4 lsq {per_tensor}"
+    assert str(Spec(4, moves=True)) == "4 lsq per_tensor moved"
 
 
 def test_what_was_given_as_options_is_not_changed_by_building():

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import stillbit
-from stillbit import LayerSpec, Plan, Rule, Spec, per_channel, per_head
+from stillbit import AttentionSpec, LayerSpec, Plan, Rule, Spec, per_channel, per_head
+from stillbit.layers.rectify import Rectify
 from stillbit.layers.walk import quantizers
 from tests.surgery import tiny
 
@@ -288,6 +289,47 @@ def test_a_rule_that_fails_for_one_quantizer_leaves_all_as_they_were(monkeypatch
     with pytest.raises(ValueError, match="no"):
         stillbit.calibrate(model, [tiny.images()])
     monkeypatch.undo()
+    assert_untouched(model, before)
+
+
+# --------------------------------------------------------------------------------------------------------- rectified
+
+RECTIFIED = Plan.uniform(4, 4).but(Rule("@attention", AttentionSpec.all(Spec(4), rectify=True)))
+
+
+def test_rectification_begins_with_the_first_batch_and_quantizers_see_it() -> None:
+    model = fresh(RECTIFIED)
+    attention = model.blocks[0].attn
+    seen: list[torch.Tensor] = []
+    attention.query_quantizer.register_forward_pre_hook(lambda q, args: seen.append(args[0]))
+    raw: list[torch.Tensor] = []
+    attention.query_rectify.register_forward_pre_hook(lambda r, args: raw.append(args[0]))
+    stillbit.calibrate(model, [tiny.images(4), 3 * tiny.images(2)], "minmax")
+    alone = Rectify(3)
+    alone.start(raw[0])
+    assert torch.equal(alone.gamma, attention.query_rectify.gamma) and attention.query_rectify.is_started()
+    assert torch.equal(seen[1], alone(raw[1]))
+    largest = max(x.abs().max().item() for x in seen)
+    assert attention.query_quantizer.scale.item() == pytest.approx(largest / 7, rel=1e-6)
+
+
+def test_rectification_is_calibrated_once_unless_asked_again() -> None:
+    attention, weights = AttentionSpec.all(Spec(32), rectify=True), LayerSpec(Spec(4), Spec(32))
+    model = fresh(Plan((Rule("@attention", attention), Rule("head", weights))))
+    stillbit.calibrate(model, [tiny.images(2)])
+    before = state(model)
+    with pytest.raises(ValueError, match=r"calibrated already \(blocks.0.attn.query_rectify and 1 more"):
+        stillbit.calibrate(model, [2 * tiny.images(4)])
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    stillbit.calibrate(model, [2 * tiny.images(4)], again=True)
+    assert not torch.equal(model.blocks[0].attn.key_rectify.gamma, before["blocks.0.attn.key_rectify.gamma"])
+
+
+def test_a_batch_that_fails_late_leaves_the_rectification_as_it_was() -> None:
+    model = fresh(RECTIFIED)
+    before = state(model)
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        stillbit.calibrate(model, [tiny.images(), tiny.images() / 0])
     assert_untouched(model, before)
 
 

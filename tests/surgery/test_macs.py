@@ -67,6 +67,14 @@ def test_a_product_with_one_float_side_does_not_count_as_on_codes(plan: Plan, mi
     assert 0 < counted.share < 1
 
 
+@pytest.mark.parametrize("make", [tiny.vit, tiny.swin, tiny.eva, tiny.cait, tiny.mixer])
+def test_what_modules_compute_themselves_adds_up_to_the_whole(make: Callable[[], nn.Module]) -> None:
+    """Also where blocks stand in a list, which nobody calls."""
+    counted = macs.count(stillbit.quantize(make(), "w4a4"), tiny.images(1))
+    assert sum(counted.by_module.values()) == counted.total
+    assert all(number > 0 for number in counted.by_module.values())
+
+
 def test_a_float_model_has_nothing_on_codes() -> None:
     counted = macs.count(tiny.vit(depth=1))
     assert counted.on_codes == 0 and counted.share == 0.0 and counted.total > 0

@@ -220,3 +220,41 @@ def test_a_preset_is_read_in_any_case() -> None:
     assert preset("W3A8") == (3, 8)
     with pytest.raises(ValueError, match="w4a4"):
         preset("w4")
+
+
+def test_an_attention_that_is_merged_or_moved_where_it_makes_no_sense_is_refused_where_it_is_written() -> None:
+    with pytest.raises(ValueError, match="merged query and key have no statistics of their own: use merge=False or"):
+        AttentionSpec.all(Spec(4), merge=True, rectify=True)
+    moved = Spec(4, moves=True)
+    with pytest.raises(ValueError, match="a probability takes no moves, since one that a mask hides has to stay zero"):
+        AttentionSpec(moved, moved, moved, moved)
+
+
+def test_one_spec_for_all_of_an_attention_moves_what_has_channels() -> None:
+    spec = AttentionSpec.all(Spec(4, moves=True))
+    assert spec.query.moves and spec.key.moves and spec.value.moves and not spec.probability.moves
+    assert AttentionSpec.all(Spec(4)).probability == Spec(4)
+
+
+def test_a_plan_with_every_word_survives_json() -> None:
+    moved = Spec(4, "learned_bits", per_head, moves=True)
+    plan = Plan((Rule("@attention", AttentionSpec.all(moved, rectify=True)), Rule("*", LayerSpec(Spec(4), moved))))
+    assert Plan.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
+
+
+def test_a_plan_written_before_these_words_existed_is_still_read() -> None:
+    plan = Plan.uniform(4, 4, merge=True)
+    data = json.loads(json.dumps(plan.to_dict()))
+    for rule in data["rules"]:
+        rule["spec"].pop("rectify", None)
+        for spec in rule["spec"].values():
+            if isinstance(spec, dict):
+                del spec["moves"]
+    assert Plan.from_dict(data) == plan
+
+
+def test_heads_that_learn_their_bits_fall_back_to_a_tensor(sites: list[Site]) -> None:
+    plan = Plan.uniform(5, 5, weight="learned_bits", activation="learned_bits", granularity=per_head)
+    found = chosen(plan, sites)
+    assert found["blocks.0.attn.qkv"].weight.granularity == per_head
+    assert found["blocks.0.mlp.fc1"].weight.granularity == per_tensor

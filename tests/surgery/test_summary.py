@@ -165,3 +165,53 @@ def test_the_repr_of_a_model_shows_bits() -> None:
     said = repr(vit("w3a2"))
     assert "weight=3, input=2" in said and "query=2, key=2, value=2, probability=2u" in said
     assert "LSQ(bits=3, signed, scales=144x1)" in said
+
+
+def test_moves_and_rectified_operands_are_said() -> None:
+    spec = AttentionSpec.all(Spec(4, moves=True), rectify=True)
+    model = vit(Plan.uniform(4, 4).but(Rule("@attention", spec)))
+    said = row(model, "blocks.0.attn")
+    assert said.quantizers["query"] == "4 LSQ/1 moved" and said.quantizers["probability"] == "4u LSQ/1"
+    assert said.note == "query and key rectified"
+    floats = vit(Plan.uniform(4, 4).but(Rule("@attention", AttentionSpec.all(Spec(32), rectify=True))))
+    assert row(floats, "blocks.0.attn").note == "float: the plan says 32 bits; query and key rectified"
+    assert not stillbit.summary(model).calibrated
+    stillbit.calibrate(model, [tiny.images()])
+    assert stillbit.summary(model).calibrated
+    model.blocks[1].attn.key_rectify.started.fill_(False)
+    assert not stillbit.summary(model).calibrated
+
+
+def test_moves_are_stored_as_well() -> None:
+    sizes = []
+    for moves in (False, True):
+        plan = Plan((Rule("*", LayerSpec(Spec(4), Spec(4, moves=moves))),))
+        sizes.append(stillbit.summary(stillbit.quantize(nn.Sequential(nn.Linear(64, 32)), plan)).weight_bytes)
+    assert sizes[1] - sizes[0] == 2 * 64 * 4
+
+
+def test_learned_bits_are_said_on_average() -> None:
+    learned = Spec(5, "learned_bits", per_head)
+    plan = Plan((Rule("@attention", AttentionSpec.all(learned)), Rule("@proj", LayerSpec(learned, learned))))
+    model = stillbit.quantize(tiny.vit(depth=1), plan)
+    assert stillbit.summary(model).learned_bits == (5.0, 5.0)
+    with torch.no_grad():
+        model.blocks[0].attn.proj.weight_quantizer.bits.copy_(torch.tensor([[2.0, 3.4, 3.0]]))
+        model.blocks[0].attn.query_quantizer.bits.fill_(8.0)
+    said = stillbit.summary(model)
+    assert row(model, "blocks.0.attn.proj").quantizers == {"weight": "2.67 LearnedBits/3", "input": "5 LearnedBits/3"}
+    assert row(model, "blocks.0.attn").quantizers["probability"] == "5u LearnedBits/3"
+    weight, activation = said.learned_bits or (0.0, 0.0)
+    assert weight == pytest.approx(8 / 3) and activation == pytest.approx((8 + 4 * 5) / 5)
+    assert "bits are learned: 2.67 a weight and 5.60 an activation on average" in str(said)
+    assert stillbit.summary(vit()).learned_bits is None and "learned" not in str(stillbit.summary(vit()))
+
+
+def test_packed_bytes_follow_the_bits_that_were_learned() -> None:
+    plan = Plan((Rule("*", LayerSpec(Spec(5, "learned_bits"), Spec(32))),))
+    model = stillbit.quantize(nn.Sequential(nn.Linear(64, 32)), plan)
+    before = stillbit.summary(model).weight_bytes
+    assert before == (64 * 32 * 5 + 32 * 32 + 32) // 8, "one scale is left, that of the bits in use"
+    with torch.no_grad():
+        model[0].weight_quantizer.bits.fill_(3.0)
+    assert before - stillbit.summary(model).weight_bytes == 64 * 32 * 2 // 8

@@ -122,6 +122,47 @@ def test_a_weight_that_is_not_a_number_is_said_to_be_so() -> None:
         stillbit.quantize(model, "w4a4")
 
 
+RECTIFIED = Plan((Rule("@attention", AttentionSpec.all(Spec(4), rectify=True)),))
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [(tiny.registers, "QuantViTAttention|Attention"), (tiny.swin_v2, "WindowAttention")],
+)
+def test_query_and_key_that_are_normalised_already_are_not_rectified(make: Any, kind: str) -> None:
+    model = make()
+    before = picture(model)
+    with pytest.raises(ValueError, match=rf"attn: ({kind}) normalises query and key already.*use rectify=False"):
+        stillbit.quantize(model, RECTIFIED, inplace=True)
+    assert picture(model) == before
+
+
+def test_rectification_takes_the_type_of_the_model_and_a_number_for_each_head() -> None:
+    model = stillbit.quantize(tiny.vit(depth=1).to(torch.bfloat16).eval(), RECTIFIED)
+    layer = model.blocks[0].attn.query_rectify
+    assert layer.gamma.shape == layer.beta.shape == (3,) and not layer.training
+    assert layer.gamma.dtype == layer.beta.dtype == torch.bfloat16
+
+
+def test_a_pair_of_moves_has_the_channels_of_its_tensor() -> None:
+    moved = Spec(4, moves=True)
+    plan = Plan((Rule("@attention", AttentionSpec.all(moved)), Rule("*", LayerSpec(Spec(4), moved))))
+    model: Any = stillbit.quantize(tiny.vit(depth=1), plan)
+    block = model.blocks[0]
+    shapes = {
+        model.patch_embed.proj.input_quantizer: (3, 1, 1),
+        block.attn.qkv.input_quantizer: (48,),
+        block.attn.query_quantizer: (3, 1, 16),
+        block.attn.value_quantizer: (3, 1, 16),
+        block.mlp.fc2.input_quantizer: (192,),
+    }
+    assert all(tuple(q.before.shape) == tuple(q.after.shape) == shape for q, shape in shapes.items())
+    merged: Any = stillbit.quantize(
+        tiny.vit(depth=1), Plan((Rule("@attention", AttentionSpec.all(moved, merge=True)),))
+    )
+    assert merged.blocks[0].attn.query_quantizer.before.shape == (3, 1, 48)
+
+
 # ---------------------------------------------------------------------------------------------------- single layers
 
 

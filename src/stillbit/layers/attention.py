@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from stillbit.layers.base import QuantLayer
 from stillbit.layers.linear import latent
 from stillbit.layers.product import inner
+from stillbit.layers.rectify import Rectify
 from stillbit.quantizers.base import Quantizer
 
 Heads = Float[Tensor, "batch heads tokens width"]
@@ -29,14 +30,20 @@ class QuantAttention(QuantLayer):
         "key_quantizer",
         "value_quantizer",
         "probability_quantizer",
+        "query_rectify",
+        "key_rectify",
     )
     reads_qkv_weight: ClassVar[bool] = False
     """Whether the float class reads the weight of ``qkv`` past its forward, so that it must be float to run."""
+    normalises: ClassVar[bool] = False
+    """Whether query and key are normalised by the attention itself, so that there is nothing to rectify."""
 
     query_quantizer: Quantizer | None
     key_quantizer: Quantizer | None
     value_quantizer: Quantizer | None
     probability_quantizer: Quantizer | None
+    query_rectify: Rectify | None
+    key_rectify: Rectify | None
 
     num_heads: int
     head_dim: int
@@ -77,7 +84,9 @@ class QuantAttention(QuantLayer):
         return q, k, v
 
     def logits(self, q: Heads, k: Heads) -> Logits:
-        """Q k^T on codes."""
+        """Q k^T on codes, both rectified before if they are to be."""
+        q = q if self.query_rectify is None else self.query_rectify(q)
+        k = k if self.key_rectify is None else self.key_rectify(k)
         return inner(latent(self.query_quantizer, q), latent(self.key_quantizer, k))
 
     def mix(self, logits: Logits, v: Heads) -> Float[Tensor, "batch tokens attn"]:
@@ -88,9 +97,9 @@ class QuantAttention(QuantLayer):
 
     def is_float(self) -> bool:
         """Whether the float class can run: both products are float, and the linears look after themselves."""
-        operands = (self.query_quantizer, self.key_quantizer, self.value_quantizer, self.probability_quantizer)
+        operands = tuple(getattr(self, role) for role in self.roles)
         held = self.reads_qkv_weight and isinstance(self.qkv, QuantLayer) and bool(self.qkv.quantizers())
-        return not held and all(quantizer is None for quantizer in operands)
+        return not held and all(operand is None for operand in operands)
 
 
 def additive(mask: Tensor | None, is_causal: bool, logits: Logits) -> Tensor | None:

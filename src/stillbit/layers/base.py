@@ -52,7 +52,7 @@ class QuantLayer(nn.Module):
     def extra_repr(self) -> str:
         """The float layer's words, and the bits."""
         said = super().extra_repr()
-        bits = ", ".join(f"{role}={q.grid}" for role, q in self.quantizers().items()) or "float"
+        bits = ", ".join(f"{role}={q.worded()}" for role, q in self.quantizers().items()) or "float"
         return f"{said}, {bits}" if said else bits
 
 

@@ -50,7 +50,7 @@ def latent(quantizer: Quantizer | None, x: Tensor) -> Latent:
     if tokens > 1 and tokens != x.size(-2):
         raise ValueError(
             f"there are scales for {tokens} tokens, and {x.size(-2)} came in: per_token ties a model to one "
-            "resolution; use per_tensor, or quantize a model of the new size"
+            "resolution; call stillbit.resample(model, img_size), or use per_tensor"
         )
     ready: Latent = quantizer(x)
     return ready

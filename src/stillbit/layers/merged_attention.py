@@ -84,10 +84,15 @@ class MergedWindowAttention(MergedAttention):
 
 
 def _stacked(query: Latent) -> Latent:
-    """The heads of ``[batch, heads, tokens, channels]`` laid one below the other, their scales with them."""
+    """The heads of ``[batch, heads, tokens, channels]`` laid one below the other, their scales with them.
+
+    A shift that is the same for all tokens stays one row a head: what it adds to the product is added up once.
+    """
     heads, tokens = query.x.shape[1:3]
 
-    def stack(t: Tensor | None) -> Tensor | None:
-        return t if t is None or t.dim() < 3 else t.expand(heads, tokens, t.size(-1)).flatten(0, 1)
+    def stack(t: Tensor | None, rows: int) -> Tensor | None:
+        return t if t is None or t.dim() < 3 else t.expand(heads, rows, t.size(-1)).flatten(0, 1)
 
-    return query._replace(x=query.x.flatten(1, 2), scale=stack(query.scale), shift=stack(query.shift))
+    alike = query.shift is not None and query.shift.dim() == 3 and query.shift.size(-2) == 1
+    shift = stack(query.shift, 1 if alike else tokens)
+    return query._replace(x=query.x.flatten(1, 2), scale=stack(query.scale, tokens), shift=shift)

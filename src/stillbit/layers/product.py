@@ -246,7 +246,9 @@ def _split(latent: Latent, blocks: int) -> list[Latent]:
         return [Latent(x) for x in xs]
     scales = latent.scale.split(1, -1) if latent.scale.size(-1) > 1 else [latent.scale] * blocks
     shift = latent.shift
-    shifts = [shift] * blocks if shift is None or shift.size(-1) == 1 else list(shift.split(1, -1))
+    # A shift may vary within a block: OFQ has one for each channel.
+    whole = shift is None or shift.size(-1) == 1
+    shifts = [shift] * blocks if shift is None or whole else list(shift.split(shift.size(-1) // blocks, -1))
     return [Latent(x, latent.grid, s, t, latent.clips) for x, s, t in zip(xs, scales, shifts, strict=True)]
 
 
@@ -256,16 +258,33 @@ def _fold_shifts(a: Latent, b: Latent, bias: Tensor | None) -> Tensor | None:
     The shifts are constants here: the product gives them their gradient, of this term too.
     """
     if a.shift is not None:
-        value, shift = b.value(), spread(a.shift.detach(), a.x.shape)
-        row = shift if shift.dim() > 1 else shift.unsqueeze(0)
-        bias = _plus(row * value.sum(-1).unsqueeze(-2) if shift.size(-1) == 1 else row @ value.mT, bias)
+        shift = a.shift.detach()
+        bias = _plus(_added(shift, _as_wide(b.value(), shift), a.x.size(-2)), bias)
     if b.shift is not None:
-        value, shift = a.value(), spread(b.shift.detach(), b.x.shape)
+        shift = spread(b.shift.detach(), b.x.shape)
+        value = _as_wide(a.value(), shift)
         if a.shift is not None:
             value = value - spread(a.shift.detach(), a.x.shape)
         column = shift.mT if shift.dim() > 1 else shift.unsqueeze(-1)
         bias = _plus(value.sum(-1, keepdim=True) * column if shift.size(-1) == 1 else value @ column, bias)
     return bias
+
+
+def _added(shift: Tensor, value: Tensor, rows: int) -> Tensor:
+    """``shift . value^T`` for as many rows; rows that share a shift (heads, one below the other) share the sum."""
+    width, blocks = value.size(-1), shift.size(-1)
+    if blocks not in (1, width):
+        shift = shift.repeat_interleave(width // blocks, -1)
+    if shift.dim() == 1 and value.dim() == 2 and blocks > 1:  # a bias, as deployment will have it
+        return value.mv(shift)
+    row = shift if shift.dim() > 1 else shift.unsqueeze(0)
+    added = row * value.sum(-1).unsqueeze(-2) if blocks == 1 else row @ value.mT
+    return added if added.size(-2) in (1, rows) else added.repeat_interleave(rows // added.size(-2), -2)
+
+
+def _as_wide(value: Tensor, shift: Tensor) -> Tensor:
+    """``value`` in a type that can meet the shift: in a model of half precision shifts stay in float32."""
+    return value.to(torch.promote_types(value.dtype, shift.dtype))
 
 
 def _plus(y: Tensor, bias: Tensor | None) -> Tensor:

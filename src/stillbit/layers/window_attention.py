@@ -35,6 +35,7 @@ class QuantCosineAttention(QuantAttention):
     """Swin version 2: normalised query and key, a learned temperature, a position bias from a small MLP."""
 
     reads_qkv_weight = True
+    normalises = True
     logit_scale: Tensor
     cpb_mlp: nn.Module
     relative_coords_table: Tensor

@@ -13,8 +13,10 @@ from stillbit.quantizers.granularity import (
     per_token,
 )
 from stillbit.quantizers.grid import Grid
+from stillbit.quantizers.learned_bits import LearnedBits
 from stillbit.quantizers.lsq import LSQ, LSQPlus
 from stillbit.quantizers.minmax import MinMax
+from stillbit.quantizers.moved import Moved
 from stillbit.quantizers.pact import PACT
 from stillbit.quantizers.snap import Latent, snap
 from stillbit.quantizers.spec import METHODS, Method, Spec, build, register
@@ -31,8 +33,10 @@ __all__ = [
     "Grid",
     "LSQPlus",
     "Latent",
+    "LearnedBits",
     "Method",
     "MinMax",
+    "Moved",
     "Quantizer",
     "Sign",
     "Spec",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self, get_args
 
 import torch
 from jaxtyping import Float
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from stillbit.quantizers.calibrate import RULES, Rule, Start, standard
 from stillbit.quantizers.gradscale import GRADSCALES, tame
-from stillbit.quantizers.granularity import Blocks
+from stillbit.quantizers.granularity import Blocks, Kind
 from stillbit.quantizers.grid import Grid
 from stillbit.quantizers.snap import Latent
 
@@ -29,6 +29,8 @@ class Quantizer(nn.Module, ABC):
     """
 
     serves: ClassVar[frozenset[Tensorkind]] = frozenset({"weight", "activation"})
+    granularities: ClassVar[frozenset[Kind]] = frozenset(get_args(Kind))
+    """Who may share a scale."""
 
     def __init__(self, grid: Grid, blocks: Blocks) -> None:
         """Remember the grid and who shares a scale."""
@@ -69,6 +71,14 @@ class Quantizer(nn.Module, ABC):
     def parts(self) -> tuple[Quantizer, ...]:
         """The quantizers that hold the state: this one, or the several that it is made of."""
         return (self,)
+
+    def mean_bits(self) -> float:
+        """Bits of a code, on average over the blocks."""
+        return self.grid.bits
+
+    def worded(self) -> str:
+        """Bits and range in a word, as tables print them."""
+        return str(self.grid)
 
     def extra_repr(self) -> str:
         """Bits, range and blocks, as `repr(model)` shows them."""

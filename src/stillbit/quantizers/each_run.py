@@ -33,7 +33,8 @@ class EachRun(Quantizer):
 
     def scale_of(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*blocks"]:
         """The scale of this run."""
-        return self.parts()[self._run].scale_of(x)
+        scale: Tensor = self.runs[self._run].scale_of(x)  # type: ignore[operator]
+        return scale
 
     def start(self, x: Float[Tensor, "*shape"], rule: str | None = None) -> None:
         """Begin every run at the same state."""
@@ -45,5 +46,5 @@ class EachRun(Quantizer):
         return all(quantizer.is_started() for quantizer in self.parts())
 
     def parts(self) -> tuple[Quantizer, ...]:
-        """The quantizers of the runs, in their order."""
-        return tuple(self.runs)  # type: ignore[arg-type]
+        """What the quantizers of the runs are made of, in their order."""
+        return tuple(part for run in self.runs for part in run.parts())  # type: ignore[operator]

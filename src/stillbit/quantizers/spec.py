@@ -15,8 +15,10 @@ from stillbit.quantizers.dorefa import DoReFaActivation, DoReFaWeight
 from stillbit.quantizers.each_run import EachRun
 from stillbit.quantizers.granularity import Blocks, Granularity, named, per_tensor
 from stillbit.quantizers.grid import FLOAT_BITS, check_bits
+from stillbit.quantizers.learned_bits import LearnedBits
 from stillbit.quantizers.lsq import LSQ, LSQPlus
 from stillbit.quantizers.minmax import MinMax
+from stillbit.quantizers.moved import Moved
 from stillbit.quantizers.pact import PACT
 from stillbit.quantizers.statsq import StatsQ
 
@@ -45,6 +47,7 @@ METHODS: dict[str, Method] = {
     "dorefa": Method(DoReFaWeight, DoReFaActivation),
     "elastic": Method(activation=Elastic),
     "sign": Method(weight=Sign),
+    "learned_bits": Method(LearnedBits, LearnedBits),
 }
 
 
@@ -63,6 +66,7 @@ class Spec:
     output is unsigned with a learned shift where the method has one. ``options`` go to the quantizer's constructor.
     ``each_run`` is for activations of a layer that runs more than once with the same weights (SReT): a scale for each
     run, where one serves all of them otherwise.
+    ``moves`` is for activations: a learned pair for each channel, one added before the snap and one after (OFQ).
     """
 
     bits: int = 4
@@ -71,6 +75,7 @@ class Spec:
     range: Range | Literal["auto"] = "auto"
     options: dict[str, Any] = field(default_factory=dict, hash=False)
     each_run: bool = False
+    moves: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a wrong word here, where it was written."""
@@ -87,7 +92,8 @@ class Spec:
 
     def __str__(self) -> str:
         """Say it in a word, as tables print it."""
-        return "float" if self.is_float else f"{self.bits} {self.quantizer} {self.granularity}"
+        said = f"{self.bits} {self.quantizer} {self.granularity}"
+        return "float" if self.is_float else f"{said} moved" if self.moves else said
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON."""
@@ -99,16 +105,25 @@ class Spec:
         return cls(**{**data, "granularity": named(data["granularity"])})
 
 
-def build(spec: Spec, kind: Tensorkind, blocks: Blocks, natural: Range, runs: int = 1) -> Quantizer | None:
+def build(
+    spec: Spec, kind: Tensorkind, blocks: Blocks, natural: Range, runs: int = 1, channels: Blocks = ()
+) -> Quantizer | None:
     """The quantizer of a tensor, or None where it stays float.
 
-    ``natural`` is what its layer knows of its range, ``runs`` how often the layer runs in one forward pass.
+    ``natural`` is what its layer knows of its range, ``runs`` how often the layer runs in one forward pass,
+    ``channels`` the shape that something for each channel of the tensor has.
     """
     if spec.is_float:
         return None
     if kind == "weight" and spec.each_run:
         raise ValueError("a weight is the same in every run: leave each_run out of its spec")
+    if kind == "weight" and spec.moves:
+        raise ValueError("moves are for activations, a weight moves by itself: leave moves out of its spec")
+    if spec.moves and not channels:
+        raise ValueError("moves need a tensor whose channels are known: leave moves out of this spec")
     quantizer = _built(spec, kind, blocks, natural)
+    if spec.moves:
+        quantizer = Moved(quantizer, channels)
     return EachRun([deepcopy(quantizer) for _ in range(runs)]) if spec.each_run and runs > 1 else quantizer
 
 
@@ -120,12 +135,16 @@ def _built(spec: Spec, kind: Tensorkind, blocks: Blocks, natural: Range) -> Quan
         chosen, signed, options = method.weight, True, dict(method.weight_options)
     else:
         range_ = natural if spec.range == "auto" else spec.range
-        if range_ == "shifted" and method.shifted is None and spec.range == "auto":
-            range_ = "signed"
+        if range_ == "shifted" and spec.range == "auto":
+            # Moves do what a shift does, and OFQ quantizes behind a GELU without sign.
+            range_ = "unsigned" if spec.moves else "shifted" if method.shifted else "signed"
         chosen = method.shifted if range_ == "shifted" else method.activation
         signed, options = range_ == "signed", {}
     if chosen is None:
         raise ValueError(_refusal(spec, kind))
+    if spec.granularity.kind not in chosen.granularities:
+        fitting = " or ".join(f"per_{kind}" for kind in sorted(chosen.granularities, reverse=True))
+        raise ValueError(f"{spec.quantizer!r} is not made for {spec.granularity}: use {fitting}")
     options |= spec.options
     taken = [p.name for p in signature(chosen).parameters.values() if p.kind is p.KEYWORD_ONLY]
     for name in options:
@@ -133,7 +152,7 @@ def _built(spec: Spec, kind: Tensorkind, blocks: Blocks, natural: Range) -> Quan
             has = f"it takes {', '.join(taken)}" if taken else "it takes none"
             raise ValueError(f"the quantizer {spec.quantizer!r} has no option {name!r}: {has}")
     quantizer = chosen(chosen.grid_for(spec.bits, signed), blocks, **options)
-    if kind == "weight" and isinstance(quantizer, Learned):
+    if kind == "weight" and isinstance(quantizer, Learned | LearnedBits):
         with torch.no_grad():
             quantizer.scale.mul_(USUAL_WEIGHT)
     return quantizer

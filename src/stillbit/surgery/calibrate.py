@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import prod
@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from stillbit.layers.rectify import Rectify
 from stillbit.layers.walk import quantized, quantizers
 from stillbit.quantizers.base import Quantizer
 from stillbit.quantizers.calibrate import thin
@@ -47,25 +48,29 @@ def calibrate(model: nn.Module, batches: Iterable[Any], rule: str | None = None,
     A batch is a tensor, a tuple or list whose first entry is one (as a loader of images and labels gives), or a dict of
     keyword arguments. The model runs in float and in eval mode; its own mode is restored. ``rule`` replaces the rule of
     the plan (mse, mean_magnitude, percentile, minmax). Nothing changes unless every batch went well.
+
+    What rectifies query and key begins with the first batch, so that their quantizers see what they will see.
     """
     activations = _check(model, batches, again)
-    names = {id(q): f"{name} ({role})" for name, role, q in quantizers(model)}
-    seen = {id(q): _Seen() for q in activations}
-    count = 0
-    rules = {id(q): rule or getattr(q, "rule", None) for q in activations}
-    with _observing(model, seen, names, rules), torch.no_grad():
-        for batch in batches:
-            _run(model, batch)
-            count += 1
-    if not count:
-        raise ValueError("calibrate got no batch: give it an iterable such as a loader, or [images]")
+    rectifiers = [module for module in model.modules() if isinstance(module, Rectify)]
     weights = [
         (q, layer.weight.detach())  # type: ignore[operator]
         for _, layer in quantized(model)
         for role, q in layer.quantizers().items()
         if role == "weight" and (again or not q.is_started())
     ]
-    notes = _start(activations, weights, seen, names, rule)
+    names = {id(q): f"{name} ({role})" for name, role, q in quantizers(model)}
+    seen = {id(q): _Seen() for q in activations}
+    count = 0
+    rules = {id(q): rule or getattr(q, "rule", None) for q in activations}
+    with _all_or_nothing([*activations, *(q for q, _ in weights), *rectifiers]):
+        with _observing(model, seen, names, rules), torch.no_grad():
+            for batch in batches:
+                _run(model, batch)
+                count += 1
+        if not count:
+            raise ValueError("calibrate got no batch: give it an iterable such as a loader, or [images]")
+        notes = _start(activations, weights, seen, names, rule)
     return Calibration(count, len(activations), tuple(notes))
 
 
@@ -81,12 +86,25 @@ def _check(model: nn.Module, batches: Any, again: bool) -> list[Quantizer]:
         )
     activations = [q for _, role, q in every if role != "weight"]
     started = [f"{name} ({role})" for name, role, q in every if role != "weight" and q.is_started()]
+    started += [name for name, m in model.named_modules() if isinstance(m, Rectify) and m.is_started()]
     if started and not again:
         raise ValueError(
             f"this model is calibrated already ({started[0]} and {len(started) - 1} more hold values from data): "
             "write calibrate(model, batches, again=True) to find them anew"
         )
     return activations
+
+
+@contextmanager
+def _all_or_nothing(modules: Sequence[nn.Module]) -> Iterator[None]:
+    """What goes wrong inside, such as a rule that fails, leaves all of them as they were."""
+    before = [{k: v.clone() for k, v in module.state_dict().items()} for module in modules]
+    try:
+        yield
+    except BaseException:
+        for module, state in zip(modules, before, strict=True):
+            module.load_state_dict(state)
+        raise
 
 
 def _run(model: nn.Module, batch: Any) -> None:
@@ -119,7 +137,15 @@ def _observing(
             _keep(seen[id(quantizer)], x, quantizer, names[id(quantizer)], rules[id(quantizer)] == "minmax")
         return Latent(x)
 
+    begun: set[int] = set()
+
+    def begin(rectify: Any, args: tuple[Any, ...]) -> None:
+        if id(rectify) not in begun:
+            rectify.start(args[0])
+            begun.add(id(rectify))
+
     hooks = [q.register_forward_hook(look) for _, _, q in quantizers(model)]
+    hooks += [m.register_forward_pre_hook(begin) for m in model.modules() if isinstance(m, Rectify)]
     model.eval()
     try:
         with torch.compiler.set_stance("force_eager"):
@@ -148,28 +174,18 @@ def _start(
     names: dict[int, str],
     rule: str | None,
 ) -> list[str]:
-    """Start values for all, or for none: a rule that fails leaves every quantizer as it was."""
-    every = [*activations, *(q for q, _ in weights)]
-    before = [{k: v.clone() for k, v in q.state_dict().items()} for q in every]
+    """Start values for all; what there is to note."""
     notes = []
-    try:
-        for quantizer, weight in weights:
-            quantizer.start(weight)
-        for quantizer in activations:
-            rows = seen[id(quantizer)].rows
-            if not rows:
-                notes.append(f"{names[id(quantizer)]} was never reached and keeps its default")
-                continue
-            samples = torch.cat(rows, 1).T.reshape(-1, *quantizer.blocks)
-            quantizer.start(samples, rule)
-            if (
-                quantizer.grid.signed
-                and not quantizer.grid.offset
-                and bool((samples >= 0).all() and (samples > 0).any())
-            ):
-                notes.append(f"{names[id(quantizer)]} saw no negative number: range='unsigned' would save a bit")
-    except BaseException:
-        for quantizer, state in zip(every, before, strict=True):
-            quantizer.load_state_dict(state)
-        raise
+    for quantizer, weight in weights:
+        quantizer.start(weight)
+    for quantizer in activations:
+        rows = seen[id(quantizer)].rows
+        if not rows:
+            notes.append(f"{names[id(quantizer)]} was never reached and keeps its default")
+            continue
+        samples = torch.cat(rows, 1).T.reshape(-1, *quantizer.blocks)
+        quantizer.start(samples, rule)
+        grid = quantizer.grid
+        if grid.signed and not grid.offset and bool((samples >= 0).all() and (samples > 0).any()):
+            notes.append(f"{names[id(quantizer)]} saw no negative number: range='unsigned' would save a bit")
     return notes

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from stillbit.layers.walk import quantized
 from stillbit.surgery import timm_names
 from stillbit.surgery.plan import Plan, spec_from
+from stillbit.surgery.resample import resample
 from stillbit.surgery.settings import settings_of
 from stillbit.surgery.swap import Record, rebuild, record_of
 
@@ -61,11 +62,12 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> Path:
     return target
 
 
-def load(path: str | os.PathLike[str], model: M | None = None) -> M:
+def load(path: str | os.PathLike[str], model: M | None = None, *, img_size: int | tuple[int, int] | None = None) -> M:
     """The quantized model that `save` wrote, in the mode (training or not) it was in.
 
     A model of timm's is built from its name; for any other pass the float ``model`` it was made from (its numbers do
-    not matter, and it is left as it is).
+    not matter, and it is left as it is). ``img_size`` asks for a model of another image size than the file's, as
+    `resample` makes it.
     """
     if isinstance(path, nn.Module):
         raise ValueError("the path comes first: load(path, model)")
@@ -83,7 +85,8 @@ def load(path: str | os.PathLike[str], model: M | None = None) -> M:
     _compare_settings(source, about, _functional(_settings(built)))
     # A model built here takes the file's number types too; one that was given keeps its own types, devices and ties.
     built.load_state_dict(tensors, assign=model is None)
-    return built.train(about["training"])  # type: ignore[return-value]
+    built = built.train(about["training"])
+    return built if img_size is None else resample(built, img_size)  # type: ignore[return-value]
 
 
 def _about(source: Path) -> dict[str, Any]:

@@ -43,10 +43,11 @@ def count(model: nn.Module, example: Any = None) -> Macs:
     prefix = f"{type(ghost).__name__}."
     inside = {k.removeprefix(prefix): v for k, v in flops.items() if k != "Global"}
     first = {id(module): name for name, module in ghost.named_modules()}
+    alone = _alone(inside)
     own: Counter[str] = Counter()  # a module in two places counts under both its names
     for name, module in ghost.named_modules(remove_duplicate=False):
         if name:
-            own[first[id(module)]] += _own(name, inside)
+            own[first[id(module)]] += alone.get(name, 0)
     total = flops.get("Global", 0)
     codes = sum(own[name] for name, layer in quantized(ghost) if _on_codes(layer))
     return Macs(total, codes, {k: v for k, v in own.items() if v})
@@ -88,11 +89,19 @@ def _ghost(model: nn.Module) -> nn.Module:
     return deepcopy(model, memo)
 
 
-def _own(name: str, inside: dict[str, int]) -> int:
-    """What a module computes itself, its children's share taken off."""
-    depth = name.count(".") + 1
-    below = sum(v for k, v in inside.items() if k.startswith(f"{name}.") and k.count(".") == depth)
-    return inside.get(name, 0) - below
+def _alone(inside: dict[str, int]) -> dict[str, int]:
+    """What each module computes itself: the share of those below is taken off, of the nearest that was called.
+
+    A list of modules is never called, and stands between a model and its blocks all the same.
+    """
+    alone = dict(inside)
+    for name, number in inside.items():
+        above = name.rpartition(".")[0]
+        while above and above not in inside:
+            above = above.rpartition(".")[0]
+        if above:
+            alone[above] -= number
+    return alone
 
 
 def _on_codes(layer: QuantLayer) -> bool:

@@ -11,8 +11,11 @@ from typing import Any
 
 from stillbit.quantizers.granularity import Granularity, per_channel, per_tensor
 from stillbit.quantizers.grid import FLOAT_BITS, check_bits
-from stillbit.quantizers.spec import Spec
+from stillbit.quantizers.spec import METHODS, Spec
 from stillbit.surgery.site import Site
+
+ENDS = ("@first", "@last", "@position")
+"""Layers that keep more bits in a uniform plan: the first, the last, and those that tell where a token is."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class AttentionSpec:
 
     ``merge=True`` replaces query and key by one matrix a head (OFQ's query-key reparameterization): ``query`` is then
     the product of that matrix with the input, and ``key`` is the input itself, quantized where it enters the block.
+    ``rectify=True`` gives query and key of every head a mean and a spread of their own before they are quantized
+    (Q-ViT's information rectification).
     """
 
     query: Spec
@@ -46,16 +51,27 @@ class AttentionSpec:
     value: Spec
     probability: Spec
     merge: bool = False
+    rectify: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense where it was written."""
+        if self.merge and self.rectify:
+            raise ValueError("merged query and key have no statistics of their own: use merge=False or rectify=False")
+        if self.probability.moves:
+            raise ValueError(
+                "a probability takes no moves, since one that a mask hides has to stay zero: "
+                "leave moves out of its spec, as AttentionSpec.all does by itself"
+            )
 
     @classmethod
-    def all(cls, spec: Spec, *, merge: bool = False) -> AttentionSpec:
-        """The same spec for all four."""
-        return cls(spec, spec, spec, spec, merge)
+    def all(cls, spec: Spec, *, merge: bool = False, rectify: bool = False) -> AttentionSpec:
+        """The same spec for all four, but for moves, which a probability does not have."""
+        return cls(spec, spec, spec, replace(spec, moves=False), merge, rectify)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON."""
         named = {k: getattr(self, k).to_dict() for k in ("query", "key", "value", "probability")}
-        return {"kind": "attention", "merge": self.merge, **named}
+        return {"kind": "attention", "merge": self.merge, "rectify": self.rectify, **named}
 
 
 @dataclass(frozen=True)
@@ -125,19 +141,22 @@ class Plan:
     ) -> Plan:
         """The same bits everywhere, and ``ends`` bits (8, unless all is float) for the first and last layer.
 
-        ``weight`` and ``activation`` name quantizers; ``granularity`` is that of the weights, where per_head falls back
-        to per_channel on layers that have no heads. Change single layers by putting rules in front: `plan.but(...)`.
+        ``weight`` and ``activation`` name quantizers; ``granularity`` is that of the weights. On layers that have no
+        heads per_head falls back to per_channel, or to per_tensor where bits are learned. Change single layers by
+        putting rules in front: `plan.but(...)`.
         """
         check_bits(weights), check_bits(activations)
         if ends is None:
             ends = FLOAT_BITS if weights == activations == FLOAT_BITS else 8
         w, a = Spec(weights, weight, granularity), Spec(activations, activation, per_tensor)
         end = LayerSpec(Spec(ends, "lsq", per_channel), Spec(ends, "lsq", per_tensor))
-        plain = LayerSpec(w if granularity.kind != "head" else Spec(weights, weight, per_channel), a)
+        method = METHODS[weight].weight
+        fallback = per_channel if method is None or "channel" in method.granularities else per_tensor
+        plain = LayerSpec(w if granularity.kind != "head" else Spec(weights, weight, fallback), a)
         headed = (Rule("@heads", LayerSpec(w, a), optional=True),) if granularity.kind == "head" else ()
         return cls(
             (
-                *(Rule(role, end, optional=True) for role in ("@first", "@last", "@position")),
+                *(Rule(role, end, optional=True) for role in ENDS),
                 Rule("@attention", AttentionSpec.all(a, merge=merge), optional=not merge),
                 *headed,
                 Rule("*", plain, optional=True),
@@ -201,7 +220,9 @@ def spec_from(data: dict[str, Any] | None) -> LayerSpec | AttentionSpec | None:
     if data is None:
         return None
     specs = {k: Spec.from_dict(v) for k, v in data.items() if isinstance(v, dict)}
-    return LayerSpec(**specs) if data["kind"] == "layer" else AttentionSpec(**specs, merge=data["merge"])
+    if data["kind"] == "layer":
+        return LayerSpec(**specs)
+    return AttentionSpec(**specs, merge=data["merge"], rectify=data.get("rectify", False))
 
 
 def _unmatched(rule: Rule, sites: Sequence[Site], earlier: Sequence[Rule]) -> str:

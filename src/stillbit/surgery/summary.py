@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from io import StringIO
-from math import prod
+from math import ceil, prod
 from typing import Any
 
 from rich.console import Console
@@ -14,8 +14,12 @@ from torch import nn
 
 from stillbit.layers.base import QuantLayer
 from stillbit.layers.merged_attention import MergedAttention
+from stillbit.layers.rectify import Rectify
 from stillbit.layers.walk import quantized, quantizers
+from stillbit.layers.walk import weights as walked
 from stillbit.quantizers.base import Quantizer, Startable
+from stillbit.quantizers.learned_bits import LearnedBits
+from stillbit.quantizers.moved import Moved
 from stillbit.surgery import macs
 from stillbit.surgery.swap import record_of
 
@@ -44,6 +48,8 @@ class Summary:
     macs: int | None
     macs_on_codes: int | None
     calibrated: bool
+    learned_bits: tuple[float, float] | None = None
+    """Where bits are learned: the average over all quantized weights, and over all quantizers of activations."""
 
     def __str__(self) -> str:
         """The table, a line for all layers that are alike."""
@@ -67,6 +73,9 @@ class Summary:
         if self.macs is not None and self.macs_on_codes is not None:
             share = self.macs_on_codes / max(self.macs, 1)
             lines.append(f"{_short(self.macs)} MACs a sample, {share:.1%} of them on codes")
+        if self.learned_bits is not None:
+            weight, activation = self.learned_bits
+            lines.append(f"bits are learned: {weight:.2f} a weight and {activation:.2f} an activation on average")
         if not self.calibrated:
             lines.append("not calibrated: call stillbit.calibrate(model, batches) before you train or evaluate")
         return "\n".join(lines)
@@ -121,15 +130,17 @@ def summary(model: nn.Module, example: Any = None) -> Summary:
         for name, module in model.named_modules()
         if _shown(name, module, layers, record.floats)
     ]
-    held = [q for _, role, q in quantizers(model) if role != "weight"]
-    waiting = [q for q in held if isinstance(q, Startable) and not q.is_started()]
+    held: list[Startable | Rectify]
+    held = [q for _, role, q in quantizers(model) if role != "weight" and isinstance(q, Startable)]
+    held += [module for module in model.modules() if isinstance(module, Rectify)]
     return Summary(
         rows=tuple(rows),
         parameters=sum(p.numel() for p in model.parameters()),
         weight_bytes=_packed_bytes(model),
         macs=counted.total if counted else None,
         macs_on_codes=counted.on_codes if counted else None,
-        calibrated=not waiting,
+        calibrated=all(begun.is_started() for begun in held),
+        learned_bits=_average_bits(model),
     )
 
 
@@ -150,6 +161,8 @@ def _row(name: str, module: nn.Module, layer: QuantLayer | None, why: str, count
         note = "input: the codes of qk"
     if not held and not note:
         note = "float: " + (why or ("the plan says 32 bits" if layer is not None else "put in after quantize"))
+    if isinstance(getattr(module, "query_rectify", None), Rectify):
+        note = f"{note}; query and key rectified".removeprefix("; ")
     parameters = sum(p.numel() for p in module.parameters(recurse=isinstance(module, WEIGHT_LAYERS)))
     own = None if counted is None else counted.by_module.get(name, 0)
     return Row(name, type(module).__name__, held, parameters, own, note)
@@ -158,7 +171,8 @@ def _row(name: str, module: nn.Module, layer: QuantLayer | None, why: str, count
 def _said(quantizer: Quantizer) -> str:
     blocks = "x".join(str(b) for b in quantizer.blocks if b > 1) or "1"
     first, *more = quantizer.parts()
-    return f"{quantizer.grid} {type(first).__name__}/{blocks}{' a run' if more else ''}"
+    moved = " moved" if any(isinstance(module, Moved) for module in quantizer.modules()) else ""
+    return f"{quantizer.worded()} {type(first).__name__}/{blocks}{moved}{' a run' if more else ''}"
 
 
 def _merge_note(attention: MergedAttention) -> str:
@@ -171,17 +185,28 @@ def _merge_note(attention: MergedAttention) -> str:
 
 def _packed_bytes(model: nn.Module) -> int:
     """Codes at their true width, a float32 for every scale and shift, everything else as it is stored."""
-    widths: dict[int, int] = {}
-    scales = 0
+    widths: dict[int, float] = {}
+    scales = sum(2 * module.before.numel() for module in model.modules() if isinstance(module, Moved))
     layers = dict(quantized(model))
     for name, role, quantizer in quantizers(model):
         learned = sum(hasattr(quantizer, added) for added in ("shift", "threshold"))
         scales += prod(quantizer.blocks) * (1 + learned)
         if role == "weight":
-            widths[id(layers[name].weight)] = quantizer.grid.bits
+            widths[id(layers[name].weight)] = quantizer.mean_bits()
     kept = {id(v): v for k, v in model.state_dict(keep_vars=True).items() if "_quantizer." not in k}
-    stored: int = sum(v.numel() * widths.get(key, 8 * v.element_size()) for key, v in kept.items())
-    return -(-(stored + 32 * scales) // 8)
+    stored: float = sum(v.numel() * widths.get(key, 8 * v.element_size()) for key, v in kept.items())
+    return ceil((stored + 32 * scales) / 8)
+
+
+def _average_bits(model: nn.Module) -> tuple[float, float] | None:
+    """Over weights, each counting once, and over quantizers of activations. None where no bits are learned."""
+    every = list(quantizers(model))
+    if not any(isinstance(q, LearnedBits) for _, _, q in every):
+        return None
+    sizes = [(weight.parameter.numel(), weight.quantizer.mean_bits()) for weight in walked(model)]
+    weights = sum(size * bits for size, bits in sizes) / max(1, sum(size for size, _ in sizes))
+    activations = [q.mean_bits() for _, role, q in every if role != "weight"]
+    return weights, sum(activations) / max(1, len(activations))
 
 
 def _short(number: float) -> str:

@@ -14,9 +14,11 @@ from stillbit.layers.attention import QuantAttention
 from stillbit.layers.base import QuantLayer
 from stillbit.layers.linear import QuantLinear
 from stillbit.layers.merged_attention import MergedAttention
+from stillbit.layers.rectify import Rectify
 from stillbit.layers.walk import quantized
 from stillbit.quantizers.base import Quantizer
-from stillbit.quantizers.spec import build
+from stillbit.quantizers.granularity import per_channel
+from stillbit.quantizers.spec import Range, build
 from stillbit.surgery.plan import AttentionSpec, LayerSpec, Plan
 from stillbit.surgery.site import Headed, Site, Survey
 from stillbit.surgery.survey import survey
@@ -153,11 +155,12 @@ def _weighted(site: Site, spec: LayerSpec) -> QuantLayer:
         if "input_quantizer" in site.layer.roles and not spec.input.is_float:
             granularity = spec.input.granularity
             if isinstance(module, nn.Conv2d):
-                blocks = granularity.of_image(module.in_channels)
+                blocks, channels = (g.of_image(module.in_channels) for g in (granularity, per_channel))
             else:
                 inner_heads = heads if axis == 1 else None
                 blocks = granularity.of_tokens(weight.size(1), tokens=site.tokens, heads=inner_heads)
-            parts["input_quantizer"] = build(spec.input, "activation", blocks, site.range, site.runs)
+                channels = per_channel.of_tokens(weight.size(1))
+            parts["input_quantizer"] = build(spec.input, "activation", blocks, site.range, site.runs, channels)
     return site.layer.adopt(module, **_fitted(parts, module, weight))
 
 
@@ -167,25 +170,40 @@ def _attention(site: Site, spec: AttentionSpec, chosen: Chosen) -> QuantLayer:
     merged = _merged(site, chosen) if spec.merge else None
     weight: torch.Tensor = module.get_submodule("proj").weight  # type: ignore[assignment]
     parts: dict[str, Quantizer | None] = {}
+    rectifiers = _rectifiers(site, weight) if spec.rectify else {}
     # A merged query has the channels of the input; the probabilities have a column a key.
     widths = {"query": merged.qk.in_features if merged else site.width, "probability": site.tokens}
     roles = MergedAttention.roles if merged is not None else site.layer.roles
     with weight.device:
-        for role in (r.removesuffix("_quantizer") for r in roles):
+        for role in (r.removesuffix("_quantizer") for r in roles if r.endswith("_quantizer")):
             tensor = getattr(spec, role)
             width = widths.get(role, site.width)
             if width is None and tensor.granularity.kind in ("channel", "group"):
                 raise ValueError(f"{tensor.granularity} of {role} needs a fixed number of tokens: use per_head")
             blocks = tensor.granularity.of_heads(site.num_heads, width or 1, tokens=site.tokens)
-            natural = "unsigned" if role == "probability" else "signed"
-            quantizer = build(tensor, "activation", blocks, natural, site.runs)  # type: ignore[arg-type]
-            parts[f"{role}_quantizer"] = quantizer
+            natural: Range = "unsigned" if role == "probability" else "signed"
+            channels = per_channel.of_heads(site.num_heads, width or 1)
+            parts[f"{role}_quantizer"] = build(tensor, "activation", blocks, natural, site.runs, channels)
     fitted = _fitted(parts, module, weight)
     if merged is None:
-        return site.layer.adopt(module, **fitted)
+        return site.layer.adopt(module, **fitted, **rectifiers)
     for name, quantizer in fitted.items():
         setattr(merged, name, quantizer)
     return merged
+
+
+def _rectifiers(site: Site, like: torch.Tensor) -> dict[str, Rectify]:
+    """What rectifies query and key; refused where something else gives them their spread."""
+    layer, module = site.layer, site.module
+    assert issubclass(layer, QuantAttention), "attention sites hold attention layers"
+    norms = [getattr(module, norm, nn.Identity()) for norm in ("q_norm", "k_norm")]
+    if layer.normalises or not all(isinstance(norm, nn.Identity) for norm in norms):
+        raise ValueError(
+            f"{type(module).__name__} normalises query and key already, and leaves nothing to rectify: "
+            "use rectify=False"
+        )
+    roles = ("query_rectify", "key_rectify")
+    return {r: Rectify(site.num_heads).to(like.device, like.dtype).train(module.training) for r in roles}
 
 
 def _merged(site: Site, chosen: Chosen) -> MergedAttention:

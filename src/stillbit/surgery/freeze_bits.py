@@ -1,0 +1,87 @@
+"""The moment from which learned bits stay as they are (Q-ViT: at 90 % of training)."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Protocol, final
+
+from torch import Tensor, nn
+
+from stillbit.quantizers.learned_bits import LearnedBits
+from stillbit.surgery.bitops import learned_bits
+
+
+class Training(Protocol):
+    """What is read of a training."""
+
+    step: int
+    """Steps done."""
+    best: dict[str, Any]
+    """The best evaluation so far."""
+
+
+def freeze_bits(model: nn.Module) -> int:
+    """Fix all learned bits as they are now; how many quantizers that were."""
+    found = _found(model)
+    for quantizer in found:
+        quantizer.freeze()
+    return len(found)
+
+
+@final
+class FreezeBits:
+    """A hook of the training loop that freezes the bits of ``model``, the bare one, when its time has come.
+
+    What is frozen stands in the model, so there is nothing else to remember: a training that goes on later than that
+    finds it there.
+    """
+
+    name: ClassVar[str] = "freeze_bits"
+
+    def __init__(self, model: nn.Module, steps: int, share: float = 0.9) -> None:
+        """Freeze when ``share`` of ``steps``, those of the whole training, are done."""
+        if not 0 < share <= 1:
+            raise ValueError(f"bits are frozen at a share of training between 0 and 1, got {share:g}: write 0.9")
+        self.quantizers = _found(model)
+        self.at = int(share * steps)
+
+    def before_update(self, training: Training) -> None:
+        """Bits still learn."""
+        return
+
+    def after_update(self, training: Training) -> None:
+        """The step is not counted yet."""
+        return
+
+    def after_step(self, training: Training, losses: dict[str, Tensor]) -> None:
+        """Freeze what is not frozen yet, from the given step on.
+
+        A run is judged from there on: what was best before may have had more bits than its budget allows.
+        """
+        loose = [quantizer for quantizer in self.quantizers if not quantizer.is_frozen()]
+        if training.step >= self.at and loose:
+            training.best = {}
+            for quantizer in loose:
+                quantizer.freeze()
+
+    def after_epoch(self, training: Training) -> None:
+        """Nothing depends on epochs."""
+        return
+
+    def close(self) -> None:
+        """Nothing is open."""
+        return
+
+    def state(self) -> dict[str, Any]:
+        """Nothing but what the model remembers."""
+        return {}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """The inverse of ``state``."""
+        return
+
+
+def _found(model: nn.Module) -> list[LearnedBits]:
+    found = [quantizer for _, _, quantizer in learned_bits(model)]
+    if not found:
+        raise ValueError("this model learns no bits: give its plan specs such as Spec(5, 'learned_bits')")
+    return found
