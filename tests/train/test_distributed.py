@@ -147,3 +147,12 @@ def test_a_device_that_is_not_there_gets_one_sentence(device: str, said: str) ->
 
 def test_auto_takes_what_there_is() -> None:
     assert distributed.join().device.type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def test_a_process_knows_its_share_without_meeting_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody answers at this address, and nobody is asked."""
+    told = {"WORLD_SIZE": "4", "RANK": "3", "LOCAL_RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    assert distributed.share("cpu") == Share(3, 4, torch.device("cpu"))
+    assert not torch.distributed.is_initialized()

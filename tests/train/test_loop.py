@@ -161,6 +161,8 @@ def test_a_training_that_has_had_its_epochs_is_left_alone() -> None:
 
 def test_the_model_trains_in_training_mode_even_after_a_hook_that_looked_at_it() -> None:
     class Looker(Hook):
+        name = "looker"
+
         def after_epoch(self, training: Training) -> None:
             training.model.eval()
 
@@ -176,6 +178,32 @@ def test_computing_in_bfloat16_keeps_the_weights_in_float32() -> None:
     second = tiny.loop(amp=True).step(half, tiny.batch(), 8)["loss"]
     assert 0 < abs(first - second) < 0.05 and second.dtype == torch.float32
     assert all(p.dtype == torch.float32 for p in half.model.parameters())
+
+
+def test_hooks_see_all_gradients_before_the_update_and_the_weights_before_the_average_follows() -> None:
+    batch, seen = tiny.batch(7), dict[str, Tensor]()
+
+    class Onlooker(Hook):
+        name = "onlooker"
+
+        def before_update(self, training: Training) -> None:
+            seen["gradient"] = training.model[5].weight.grad.clone()
+            seen["before"] = training.model[5].weight.detach().clone()
+
+        def after_update(self, training: Training) -> None:
+            assert training.ema is not None and training.step == 0
+            seen["clipped"] = training.model[5].weight.grad.clone()
+            seen["average"] = training.ema.module[5].weight.clone()
+            training.model[5].weight.data.zero_()
+
+    training = tiny.training(ema=True)
+    training.ema.module[5].weight.data.fill_(7.0)
+    tiny.loop(hooks=[Onlooker()], clip=1e-3, grad_accum_steps=3).step(training, batch, 7)
+    wanted = gradients(batch)["5.weight"].float()
+    torch.testing.assert_close(seen["gradient"], wanted, rtol=1e-4, atol=1e-6)
+    assert seen["clipped"].norm() < 1e-3 < seen["gradient"].norm()
+    assert (seen["average"] == 7).all() and not training.ema.module[5].weight.any()
+    assert seen["before"].any()
 
 
 def test_the_average_follows_the_model_after_every_step() -> None:

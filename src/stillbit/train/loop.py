@@ -64,13 +64,21 @@ class Loop:
                 (torch.stack(list(named.values())).sum() * (weight * share)).backward()
             for name, loss in named.items():
                 losses[name] = losses.get(name, 0.0) + loss.detach() * (weight * share)
-        if self.clip is not None:
-            nn.utils.clip_grad_norm_(training.model.parameters(), self.clip)
-        training.optimizer.step()
+        self.update(training)
         training.step, training.batch = training.step + 1, training.batch + 1
         if training.ema is not None:
             training.ema.update(training.model, step=training.step)
         return losses
+
+    def update(self, training: Training) -> None:
+        """Move the weights along the gradients that are there; hooks see them before and after."""
+        for hook in self.hooks:
+            hook.before_update(training)
+        if self.clip is not None:
+            nn.utils.clip_grad_norm_(training.model.parameters(), self.clip)
+        training.optimizer.step()
+        for hook in self.hooks:
+            hook.after_update(training)
 
 
 def parts(batch: Batch, count: int) -> Iterator[tuple[Batch, float, bool]]:
@@ -78,8 +86,10 @@ def parts(batch: Batch, count: int) -> Iterator[tuple[Batch, float, bool]]:
     if count == 1:
         yield batch, 1.0, True
         return
-    cut: list[tuple[Tensor, ...]] = [tensor.tensor_split(count) for tensor in batch]
-    pieces = [Batch(*piece) for piece in zip(*cut, strict=True) if len(piece[0])]
+    cut: list[tuple[Tensor | None, ...]] = [
+        (None,) * count if tensor is None else tensor.tensor_split(count) for tensor in batch
+    ]
+    pieces = [piece for piece in map(Batch._make, zip(*cut, strict=True)) if len(piece.images)]
     for piece in pieces:
         yield piece, len(piece.targets) / len(batch.targets), piece is pieces[-1]
 

@@ -1,0 +1,26 @@
+"""The weights that this room is about: those of few bits, found by the one walk."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from torch import nn
+from torch.distributed.tensor import DTensor
+
+from stillbit.layers.walk import QuantizedWeight, weights
+
+LOW = (1, 2, 3, 4)
+"""Widths at which weights oscillate enough to be looked at (Nagel et al. track up to four bits)."""
+
+
+def low_bit(model: nn.Module, who: str, bits: Collection[int] = LOW) -> list[QuantizedWeight]:
+    """The quantized weights of these widths; ``who`` wants them, and refuses a model that has none."""
+    found = list(weights(model))
+    chosen = [weight for weight in found if weight.bits in bits]
+    if not chosen:
+        has = ", ".join(map(str, sorted({weight.bits for weight in found}))) or "no quantized ones"
+        wanted = "-, ".join(map(str, sorted(bits)))
+        raise ValueError(f"{who} is for weights of {wanted} bits, and this model has {has}: leave it out")
+    if any(isinstance(weight.parameter, DTensor) for weight in chosen):
+        raise ValueError(f"{who} needs whole weights, and FSDP shards them: leave out one of the two")
+    return chosen
