@@ -21,3 +21,15 @@ def test_a_failure_leaves_what_was_there_and_nothing_else(tmp_path: Path) -> Non
         temporary.write_text("half")
         raise KeyboardInterrupt
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a", "old")]
+
+
+def test_two_machines_that_share_a_disk_do_not_write_to_one_temporary_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = set()
+    for machine in ("one", "two"):
+        monkeypatch.setattr("platform.node", lambda machine=machine: machine)
+        with whole(tmp_path / "a") as temporary:
+            temporary.write_text(machine)
+            names.add(temporary)
+    assert len(names) == 2

@@ -8,6 +8,8 @@ from tests.house.source import PACKAGE, ROOT, files, names_used
 
 SNAP = PACKAGE / "quantizers" / "snap.py"
 CHECKPOINT = PACKAGE / "train" / "checkpoint.py"
+FKD = PACKAGE / "distill" / "fkd.py"
+"""Reads label files that others published, as torch wrote them."""
 ROUNDERS = {"round", "round_", "rint"}
 PICKLERS = {"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}
 
@@ -28,13 +30,13 @@ def uses(code: str, forbidden: Callable[[str], bool]) -> list[str]:
     return [f"line {line}: {name}" for line, name in names_used(code) if forbidden(name)]
 
 
-def offenders(forbidden: Callable[[str], bool], allowed: Path | None = None) -> dict[str, list[str]]:
-    found = {path: uses(path.read_text(), forbidden) for path in files() if path != allowed}
+def offenders(forbidden: Callable[[str], bool], *allowed: Path) -> dict[str, list[str]]:
+    found = {path: uses(path.read_text(), forbidden) for path in files() if path not in allowed}
     return {str(path.relative_to(ROOT)): lines for path, lines in found.items() if lines}
 
 
 def test_nobody_but_snap_rounds() -> None:
-    found = offenders(rounds, allowed=SNAP)
+    found = offenders(rounds, SNAP)
     assert not found, f"there is one path from a float to a code, quantizers/snap.py: {found}"
 
 
@@ -71,15 +73,20 @@ def test_nobody_prints() -> None:
 
 
 def test_nobody_pickles() -> None:
-    found = offenders(pickles, allowed=CHECKPOINT)
+    found = offenders(pickles, CHECKPOINT, FKD)
     assert not found, f"a pickle runs code when it is read; use safetensors or JSON: {found}"
 
 
-def test_checkpoints_are_read_without_running_what_is_in_them() -> None:
-    code = ast.parse(CHECKPOINT.read_text())
+@pytest.mark.parametrize("path", [CHECKPOINT, FKD], ids=lambda path: path.name)
+def test_files_of_torch_are_read_without_running_what_is_in_them(path: Path) -> None:
+    code = ast.parse(path.read_text())
     loads = [call for call in ast.walk(code) if isinstance(call, ast.Call) and ast.unparse(call.func) == "torch.load"]
     assert loads, "this test watches over torch.load, and sees none"
     assert all("weights_only=True" in ast.unparse(call) for call in loads)
+
+
+def test_what_reads_the_labels_of_others_writes_none_and_knows_no_pickle() -> None:
+    assert not {name for _, name in names_used(FKD.read_text()) if pickles(name)} - {"torch.load"}
 
 
 @pytest.mark.parametrize(

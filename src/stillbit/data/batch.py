@@ -17,3 +17,7 @@ class Batch(NamedTuple):
     images: Float[Tensor, "n c h w"]
     targets: Int[Tensor, n]
     indices: Int[Tensor, n]
+    classes: Int[Tensor, "n k"] | None = None
+    """What a teacher said, where that was stored: the classes it lists (None if it lists all of them) ..."""
+    probabilities: Float[Tensor, "n k"] | None = None
+    """... and how likely it finds each."""

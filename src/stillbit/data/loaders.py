@@ -15,8 +15,8 @@ from torch.utils.data import DataLoader
 
 from stillbit.data.batch import Batch
 from stillbit.data.look import Look
-from stillbit.data.order import PADDED, Order
-from stillbit.data.samples import Bytes, Samples
+from stillbit.data.order import PADDED, Order, Steps
+from stillbit.data.samples import Bytes, Samples, Views
 from stillbit.data.settings import AugmentSettings, DataSettings
 from stillbit.data.source import Source
 
@@ -34,7 +34,8 @@ class Place:
 class Loader:
     """Batches for training (with ``augment``: shuffled, whole batches only) or for evaluation (in order, all images).
 
-    Two processes with half the batch see together what one process with the whole batch sees.
+    With ``views`` a training sees those instead, in their own order. Two processes with half the batch see together
+    what one process with the whole batch sees.
     """
 
     def __init__(
@@ -46,11 +47,16 @@ class Loader:
         *,
         seed: int = 0,
         place: Place | None = None,
+        views: Views | None = None,
     ) -> None:
-        self.place, self.training = place or Place(), augment is not None
+        self.place, self.training = place or Place(), augment is not None or views is not None
         self.corrupt, self._damaged = settings.corrupt, dict[str, str]()
         count, world = len(source), self.place.world
-        self._order = Order(count, settings.batch_size, seed if self.training else None, self.place.rank, world)
+        self._order: Steps
+        if views is None:
+            self._order = Order(count, settings.batch_size, seed if self.training else None, self.place.rank, world)
+        else:
+            self._order = views.order(settings.batch_size, seed, self.place.rank, world)
         if not len(self._order):
             raise ValueError(
                 f"a batch of {settings.batch_size * world} is larger than the data, {count} images: "
@@ -60,11 +66,11 @@ class Loader:
         mean, std = (torch.tensor(v, device=device)[:, None, None] for v in (look.mean, look.std))
         self._scale, self._shift = 1 / (255 * std), -mean / std
         self._loader: DataLoader[Any] = DataLoader(
-            Samples(source, look, augment, seed),  # type: ignore[arg-type]  # its __getitems__ is all that is called
+            views or Samples(source, look, augment, seed),  # type: ignore[arg-type]  # only __getitems__ is called
             batch_sampler=self._order,
             num_workers=settings.workers,
             collate_fn=_as_it_is,
-            worker_init_fn=_keep_working,
+            worker_init_fn=keep_working,
             pin_memory=device.type == "cuda",
             persistent_workers=settings.workers > 0,
             generator=torch.Generator(),  # else every epoch would draw from the generator that training uses
@@ -111,10 +117,11 @@ class Loader:
             return x.to(self.place.device, non_blocking=True)
 
         images = moved(loaded.images).float().mul_(self._scale).add_(self._shift)
-        return Batch(images, moved(loaded.targets), moved(loaded.indices))
+        said = (None if tensor is None else moved(tensor) for tensor in (loaded.classes, loaded.probabilities))
+        return Batch(images, moved(loaded.targets), moved(loaded.indices), *said)
 
 
-def _keep_working(worker: int) -> None:
+def keep_working(worker: int) -> None:
     """A cluster or a terminal tells all processes to stop, and the training still needs images to end its step.
 
     Workers obey the training alone. Deaf to it too, they would outlive its failure, and it would wait for them forever.

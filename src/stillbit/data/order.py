@@ -4,15 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import final
+from typing import Protocol, final
 
 from stillbit.data.chance import permutation
 
-_SHUFFLE = 3  # what the random numbers are for: the first part of their key
+SHUFFLE = 3  # what the random numbers are for: the first part of their key
 PADDED = -1
 """The number of an image that is there only because every rank needs one."""
 Key = tuple[int, int]
 """The epoch, and the number of the image."""
+
+
+class Steps(Protocol):
+    """What a loader goes by: the keys of a rank's batches, from step ``start`` of ``epoch`` on."""
+
+    epoch: int
+    start: int
+
+    def __len__(self) -> int:
+        """Steps an epoch."""
+
+    @property
+    def samples(self) -> int:
+        """Images an epoch, over all ranks."""
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        """A batch a step."""
 
 
 @final
@@ -44,7 +61,7 @@ class Order:
     def __iter__(self) -> Iterator[list[Key]]:
         """The keys of this rank's batches, from step ``start`` of ``epoch`` on."""
         numbers, epoch = range(self.count), self.epoch
-        order = numbers if self.seed is None else permutation(self.count, _SHUFFLE, self.seed, epoch).tolist()
+        order = numbers if self.seed is None else permutation(self.count, SHUFFLE, self.seed, epoch).tolist()
         for step in range(self.start, len(self)):
             part = order[step * self._whole : (step + 1) * self._whole]
             mine = part[self.rank * len(part) // self.world : (self.rank + 1) * len(part) // self.world]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
-from jaxtyping import Int, UInt8
+from jaxtyping import Float, Int, UInt8
 from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
@@ -15,7 +15,7 @@ from stillbit.data.augment import Augment
 from stillbit.data.batch import PADDING
 from stillbit.data.crops import centre, cut, random_crop, size_of
 from stillbit.data.look import Look
-from stillbit.data.order import PADDED, Key
+from stillbit.data.order import PADDED, Key, Steps
 from stillbit.data.settings import AugmentSettings
 from stillbit.data.source import DamagedImage, Picture, Source
 
@@ -27,6 +27,18 @@ class Bytes(NamedTuple):
     targets: Int[Tensor, n]
     indices: Int[Tensor, n]
     damaged: list[tuple[str, str]]
+    classes: Int[Tensor, "n k"] | None = None
+    probabilities: Float[Tensor, "n k"] | None = None
+
+
+class Views(Protocol):
+    """Other views than crops drawn anew: in an order of their own, and with what a teacher said of them."""
+
+    def order(self, batch: int, seed: int, rank: int, world: int) -> Steps:
+        """Of batches of ``batch`` views a rank."""
+
+    def __getitems__(self, keys: Sequence[Key]) -> Bytes:
+        """A batch, in a worker."""
 
 
 class Samples:
@@ -55,7 +67,7 @@ class Samples:
         """One image of an epoch, cropped and changed as the settings say."""
         if index == PADDED:
             return self._blank()
-        look, picture = self.look, _with_channels(self.source.image(index, epoch), self.look.channels)
+        look, picture = self.look, with_channels(self.source.image(index, epoch), self.look.channels)
         if self.settings is None or self.augment is None:
             return centre(picture, look.size, look.crop_pct, look.interpolation)
         key = self.seed, epoch, index
@@ -66,7 +78,8 @@ class Samples:
         return torch.zeros(self.look.channels, *self.look.size, dtype=torch.uint8)
 
 
-def _with_channels(picture: Picture, channels: int) -> Picture:
+def with_channels(picture: Picture, channels: int) -> Picture:
+    """The picture in colours, or in grey."""
     if isinstance(picture, Image.Image):
         mode = "L" if channels == 1 else "RGB"
         return picture if picture.mode == mode else picture.convert(mode)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,8 @@ from pathlib import Path
 @contextmanager
 def whole(target: Path) -> Iterator[Path]:
     """A path to write to; what is there takes the place of ``target`` when the block ends well, and is gone if not."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    # Machines that share a disk may have processes of the same number, and containers mostly have.
+    temporary = target.with_name(f".{target.name}.{os.getpid()}@{platform.node()}")
     try:
         yield temporary
         with temporary.open("rb") as file:

@@ -32,7 +32,9 @@ def measure(loop: Loop, training: Training, loader: Loader, *, steps: int) -> Co
     for batch in islice(loader.epoch(0), steps + 1):
         (images,) = distributed.agree(len(batch.targets))
         begin = _now(training)
-        loop.step(training, batch, images)
+        losses = loop.step(training, batch, images)
+        for hook in loop.hooks:
+            hook.after_step(training, losses)
         times.append(_now(training) - begin)
     training.model.eval()
     with torch.no_grad(), torch.autocast(loop.share.device.type, torch.bfloat16, enabled=loop.machine.amp):

@@ -41,17 +41,23 @@ class Share:
         return self.rank == 0
 
 
-def join(device: str = "auto") -> Share:
-    """Meet the other processes of torchrun; alone if there are none."""
+def share(device: str = "auto") -> Share:
+    """Which of torchrun's processes this is, without meeting the others."""
     world, rank, local = (int(os.environ.get(k, d)) for k, d in (("WORLD_SIZE", 1), ("RANK", 0), ("LOCAL_RANK", 0)))
     chosen = _device(device, local)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
-    if world > 1 and not dist.is_initialized():
-        # Counts and signals travel over gloo, so that no step waits for the GPU to report them.
-        backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
-        dist.init_process_group(backend, timeout=PATIENCE, device_id=chosen if chosen.type == "cuda" else None)
     return Share(rank, world, chosen)
+
+
+def join(device: str = "auto") -> Share:
+    """Meet the other processes of torchrun; alone if there are none."""
+    mine = share(device)
+    if mine.world > 1 and not dist.is_initialized():
+        # Counts and signals travel over gloo, so that no step waits for the GPU to report them.
+        gpu = mine.device if mine.device.type == "cuda" else None
+        dist.init_process_group("gloo" if gpu is None else "cpu:gloo,cuda:nccl", timeout=PATIENCE, device_id=gpu)
+    return mine
 
 
 def leave() -> None:
