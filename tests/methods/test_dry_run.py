@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from stillbit.distill.layout import Layout
 from stillbit.methods.dry_run import dry_run
 from stillbit.methods.recipe import Recipe
+from tests.distill import stores
 from tests.methods import small
 
 
@@ -59,3 +61,33 @@ def test_a_single_step_an_epoch_is_enough_to_measure(tmp_path: Path) -> None:
 def test_a_mistake_is_found_dry_too(settings: dict[str, Any], said: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=said):
         dry_run(small.recipe("fp", tmp_path, **settings))
+
+
+def test_stored_labels_are_enough_to_count_with(tmp_path: Path) -> None:
+    layout = Layout(kind="marginal_smoothing", top_k=5, classes=20)
+    store = stores.small(tmp_path / "store", layout, count=50)
+    recipe = small.recipe("fp", tmp_path, data={"dataset": "folder", "batch_size": 8}, distill={"labels": store})
+    found = told(small.change(recipe, augment={"scale": (0.08, 1.0), "hflip": 0.5}))
+    assert found["data"].startswith("as many as the store has, and to be judged by as many as ImageNet-1k has: 50 +")
+    assert "20 classes" in found["data"] and found["steps"] == "12: 2 epochs of 6, 8 images each"
+    assert found["teaching"].startswith("labels of 4 views an image by vit_pico_patch4_32, in ")
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+def test_labels_of_other_images_are_found_out_dry_too(tmp_path: Path) -> None:
+    store = stores.small(tmp_path / "store", count=50)
+    with pytest.raises(ValueError, match="has labels for row, and this is digits"):
+        dry_run(small.recipe("fp", tmp_path, distill={"labels": store, "crops": 1}))
+
+
+def test_a_teacher_is_part_of_the_cost_and_its_weights_are_not_fetched(tmp_path: Path) -> None:
+    model = {"model": "vit_pico_patch4_32", "img_size": 32, "in_chans": 3, "num_classes": 1000}
+    recipe = small.recipe(
+        "fp",
+        tmp_path,
+        model=model,
+        data={"dataset": "folder", "batch_size": 2},
+        distill={"teacher": "vit_pico_patch4_32"},
+    )
+    found = told(recipe)
+    assert found["teaching"] == "taught by vit_pico_patch4_32" and "images/s" in found["a step"]

@@ -19,6 +19,7 @@ COMMANDS = {
     "info": "Say what is installed here, or what is in a run or a model",
     "methods": "List the methods",
     "data": "Make data sets",
+    "labels": "Write, look at and check stores of a teacher's labels",
 }
 WRONG = 2
 """The exit code of a user's mistake."""

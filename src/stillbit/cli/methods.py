@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,7 +28,7 @@ def run(words: Sequence[str]) -> int:
         quant = RECIPES[name]().quant
         words_of = ("float", "float") if quant is None else (quant.weight, quant.activation)
         table.add_row(name, *words_of, what)
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 200)  # a file has no edge to break lines at
     console.print(table)
     console.print("\nstillbit train METHOD --help", highlight=False)
     return 0

@@ -10,12 +10,15 @@ from stillbit.data.loaders import Loader, Place
 from stillbit.data.look import Look
 from stillbit.data.source import Source, check_same_classes
 from stillbit.data.sources import open_source
+from stillbit.distill.replay import Replay
+from stillbit.distill.store import Store
 from stillbit.methods.recipe import QuantSettings, Recipe
 from stillbit.models import names
-from stillbit.quantizers.granularity import named
+from stillbit.quantizers.granularity import named, per_channel, per_head, per_tensor, per_token
+from stillbit.quantizers.grid import FLOAT_BITS
 from stillbit.surgery.calibrate import calibrate
-from stillbit.surgery.plan import Plan, preset
-from stillbit.surgery.swap import quantize
+from stillbit.surgery.plan import ENDS, AttentionSpec, LayerSpec, Plan, Rule, preset
+from stillbit.surgery.swap import dequantize, quantize
 from stillbit.train import weights
 from stillbit.train.distributed import Share
 
@@ -66,6 +69,17 @@ def bare_model(recipe: Recipe, *, numbers: bool = True) -> Any:
     return model if recipe.quant is None else quantize(model, plan_of(recipe.quant), inplace=True)
 
 
+def weighted(recipe: Recipe, model: Any) -> Any:
+    """The model of a training that had float weights, with weights as the recipe wants them; any other as it is."""
+    if recipe.quant is None or not recipe.quant.weights_last:
+        return model
+    plan = plan_of(replace(recipe.quant, weights_last=False))
+    whole = quantize(dequantize(model), plan, inplace=True)
+    found = whole.load_state_dict(model.state_dict(), strict=False)
+    assert not found.unexpected_keys and all(".weight_quantizer." in name for name in found.missing_keys)
+    return whole
+
+
 def plan_of(settings: QuantSettings) -> Plan:
     """The plan that a recipe's few words stand for."""
     try:
@@ -75,7 +89,7 @@ def plan_of(settings: QuantSettings) -> Plan:
             f"--bits {settings.bits}: say how many bits weights and activations have, as in --bits w4a4"
         ) from None
     plan = Plan.uniform(
-        bits,
+        FLOAT_BITS if settings.weights_last else bits,
         activations,
         weight=settings.weight,
         activation=settings.activation,
@@ -84,7 +98,32 @@ def plan_of(settings: QuantSettings) -> Plan:
         merge=settings.merge_qk,
     )
     options = {"gradscale": settings.gradscale, "reach": settings.reach}
-    return plan.tuned(settings.weight, **{k: v for k, v in options.items() if v is not None})
+    plan = plan.tuned(settings.weight, **{k: v for k, v in options.items() if v is not None})
+    return _with_activations(plan, settings)
+
+
+def _with_activations(plan: Plan, settings: QuantSettings) -> Plan:
+    """The plan with the activations that the settings want; the ends keep theirs."""
+    whose = named(f"per_{settings.activation_granularity}")
+    by_head = whose == per_head
+    if by_head:  # the input of the projection is what attention computed, a head beside the other
+        proj = next(rule for rule in reversed(plan.rules) if isinstance(rule.spec, LayerSpec)).spec
+        headed = next((rule.spec for rule in plan.rules if rule.pattern == "@heads"), proj)
+        plan = plan.but(Rule("@proj", headed, optional=True))
+
+    def changed(rule: Rule) -> LayerSpec | AttentionSpec | None:
+        spec = rule.spec
+        if isinstance(spec, LayerSpec) and rule.pattern not in ENDS:
+            own = whose if not by_head or rule.pattern == "@proj" else per_tensor
+            return replace(spec, input=replace(spec.input, granularity=own, moves=settings.moves))
+        if isinstance(spec, AttentionSpec):
+            token = replace(spec.query, granularity=whose, moves=settings.moves)
+            value = replace(token, granularity=per_channel if whose == per_token else whose)
+            probability = replace(token, moves=False)
+            return AttentionSpec(token, token, value, probability, spec.merge, settings.rectify)
+        return spec
+
+    return Plan(tuple(replace(rule, spec=changed(rule)) for rule in plan.rules))
 
 
 def look_of(recipe: Recipe, model: Any) -> Look:
@@ -98,18 +137,23 @@ def images_a_step(recipe: Recipe, share: Share) -> int:
     return recipe.data.batch_size * recipe.machine.grad_accum_steps * share.world
 
 
-def loaders(recipe: Recipe, data: Data, look: Look, share: Share) -> tuple[Loader, Loader]:
-    """Of the images to learn from, a step's at a time; and of those to be judged by."""
-    place = Place(share.rank, share.world, str(share.device))
+def loaders(recipe: Recipe, data: Data, look: Look, share: Share, store: Store | None = None) -> tuple[Loader, Loader]:
+    """Of the images to learn from (views of the store, if there is one), a step's at a time; and of those to judge."""
+    place, seed = Place(share.rank, share.world, str(share.device)), recipe.machine.seed
     a_step = replace(recipe.data, batch_size=recipe.data.batch_size * recipe.machine.grad_accum_steps)
-    return (
-        Loader(data.train, look, a_step, recipe.augment, seed=recipe.machine.seed, place=place),
-        Loader(data.val, look, recipe.data, place=place),
-    )
+    if store is None:
+        learned = Loader(data.train, look, a_step, recipe.augment, seed=seed, place=place)
+    else:
+        views = Replay(store, data.train, look, recipe.distill.crops)
+        learned = Loader(data.train, look, a_step, seed=seed, place=place, views=views)
+    return learned, Loader(data.val, look, recipe.data, place=place)
 
 
 def start_activations(recipe: Recipe, model: Any, data: Data, look: Look, share: Share) -> None:
-    """Start values from the first images of the training, the same ones whatever the number of processes."""
+    """Start values from the first images of the training, the same ones whatever the number of processes.
+
+    With stored labels they are crops of the same kind, one an image, and not those of the store.
+    """
     assert recipe.quant is not None
     images = min(recipe.quant.calibration_images, len(data.train))
     settings = replace(recipe.data, batch_size=min(64, images), workers=0)

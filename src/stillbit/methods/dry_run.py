@@ -8,10 +8,14 @@ from typing import NamedTuple
 from rich.table import Table
 
 from stillbit.data.generated import Generated
+from stillbit.distill.matches import matches
+from stillbit.distill.store import Store
 from stillbit.methods import build
 from stillbit.methods.build import Data
-from stillbit.methods.perform import start, task_of, training_of
+from stillbit.methods.lesson import followed, open_lesson, task_of
+from stillbit.methods.perform import start, training_of
 from stillbit.methods.recipe import Recipe
+from stillbit.methods.steer import steered
 from stillbit.train import distributed
 from stillbit.train.cost import Cost, measure
 from stillbit.train.loop import Loop
@@ -34,12 +38,17 @@ def dry_run(recipe: Recipe) -> Table:
     """A table of steps, hours at the speed measured here, memory and disk."""
     share = distributed.join(recipe.machine.device)
     try:
-        recipe, counts, about = _sizes(_quick(recipe))
+        store = None if recipe.distill.labels is None else Store(recipe.distill.labels)
+        recipe, counts, about = _sizes(_quick(recipe), store)
+        lesson = open_lesson(recipe, numbers=False)
+        recipe = followed(recipe, lesson)
         data = _generated(recipe, counts)
         model, look = start(recipe, data, share, fresh=True)
-        loader, _ = build.loaders(recipe, data, look, share)
+        loader, _ = build.loaders(recipe, data, look, share, lesson.store)
+        task = task_of(recipe, lesson, model, look, share)
         training = training_of(recipe, model, share, len(loader))
-        loop = Loop(task_of(recipe), [], recipe.machine, share, recipe.optim.clip_grad)
+        task, hooks = steered(recipe, task, training, len(loader))
+        loop = Loop(task, hooks, recipe.machine, share, recipe.optim.clip_grad)
         cost = measure(loop, training, loader, steps=STEPS)
         size = " x ".join(str(side) for side in look.size)
         table = Table(box=None, show_header=False, pad_edge=False)
@@ -47,6 +56,7 @@ def dry_run(recipe: Recipe) -> Table:
         for row in (
             ("run", recipe.name),
             ("data", f"{about}: {counts.train:,} + {counts.val:,} images, {counts.classes} classes, seen as {size}"),
+            *([("teaching", lesson.words)] if lesson.words else []),
             ("device", f"{share.world} x {share.device.type}{', bfloat16' * recipe.machine.amp}"),
             ("parameters", f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M"),
             *_bill(recipe, counts, len(loader), build.images_a_step(recipe, share), share.world, cost),
@@ -59,9 +69,13 @@ def dry_run(recipe: Recipe) -> Table:
 
 
 def _quick(recipe: Recipe) -> Recipe:
-    """The recipe without what takes long at the beginning and says nothing about the cost of the rest."""
+    """The recipe without what takes long at the beginning and says nothing about the cost of the rest.
+
+    A store that is not written yet is not missed: its labels cost what true ones cost.
+    """
     quant = None if recipe.quant is None else replace(recipe.quant, calibration_images=16)
-    return replace(recipe, quant=quant, data=replace(recipe.data, workers=0))
+    data, distill = replace(recipe.data, workers=0), replace(recipe.distill, taught=False)
+    return replace(recipe, quant=quant, data=data, distill=distill)
 
 
 def _bill(recipe: Recipe, counts: Counts, steps: int, images: int, world: int, cost: Cost) -> list[tuple[str, str]]:
@@ -84,13 +98,18 @@ def _hours(seconds: float) -> str:
     return f"{hours:,.1f} hours" if hours >= 1 else f"{seconds / 60:.1f} minutes"
 
 
-def _sizes(recipe: Recipe) -> tuple[Recipe, Counts, str]:
-    """How much data there is; ImageNet's numbers where the recipe names none."""
+def _sizes(recipe: Recipe, store: Store | None) -> tuple[Recipe, Counts, str]:
+    """How much data there is; the store's or ImageNet's numbers where the recipe names none."""
     if recipe.data.data_dir is None and recipe.data.dataset == "folder":
-        counts = IMAGENET._replace(classes=recipe.model.num_classes or IMAGENET.classes)
+        counts, about = IMAGENET._replace(classes=recipe.model.num_classes or IMAGENET.classes), "ImageNet-1k"
+        if store is not None:
+            counts = counts._replace(train=len(store), classes=store.layout.classes)
+            about = "the store has, and to be judged by as many as ImageNet-1k"
         known = replace(recipe, model=replace(recipe.model, num_classes=counts.classes))
-        return known, counts, "as many as ImageNet-1k has"
+        return known, counts, f"as many as {about} has"
     data = build.open_data(recipe)
+    if store is not None:
+        matches(store, data.train)
     counts = Counts(len(data.train), len(data.val), len(data.train.classes))
     return build.resolved(recipe, data), counts, recipe.data.dataset
 

@@ -12,12 +12,15 @@ from rich.console import Console
 from stillbit.data.loaders import Loader
 from stillbit.data.look import Look
 from stillbit.data.whole import whole
+from stillbit.dynamics.build import prepare_model, prepare_optimizer
 from stillbit.layers.walk import scale_names
 from stillbit.methods import build
 from stillbit.methods.build import Data
+from stillbit.methods.lesson import Lesson, check_store, followed, open_lesson, task_of, taught_by
 from stillbit.methods.recipe import Recipe
-from stillbit.methods.recipe_file import differences, to_dict
-from stillbit.methods.result import publish
+from stillbit.methods.recipe_file import differences, from_dict, to_dict
+from stillbit.methods.result import publish, trained
+from stillbit.methods.steer import Steered, check_steering, scheduled, steered
 from stillbit.surgery.compile import compile_blocks, repeated_blocks
 from stillbit.train import checkpoint, distributed, optim, schedule
 from stillbit.train.average import average
@@ -25,7 +28,8 @@ from stillbit.train.checkpoint import Checkpoints
 from stillbit.train.damage import Damage
 from stillbit.train.distributed import Share
 from stillbit.train.environment import environment
-from stillbit.train.evaluate import Evaluation, judged
+from stillbit.train.evaluate import Evaluation, evaluate, judged
+from stillbit.train.hooks import Hook
 from stillbit.train.log import Log
 from stillbit.train.loop import Loop, seed
 from stillbit.train.place import place
@@ -33,7 +37,6 @@ from stillbit.train.progress import Progress
 from stillbit.train.run_folder import RunFolder
 from stillbit.train.state import Training
 from stillbit.train.stop import Stop, Stopped
-from stillbit.train.task import Classify, Task
 
 
 class Result(NamedTuple):
@@ -56,18 +59,18 @@ def perform(recipe: Recipe, console: Console) -> Result:
         folder = RunFolder(recipe.output, recipe.name)
         data = build.open_data(recipe)
         recipe = build.resolved(recipe, data)
+        lesson = open_lesson(recipe)
+        recipe = followed(recipe, lesson)
         held = None if folder.checkpoint is None else _fitting(recipe, folder.checkpoint, share)
-        model, look = start(recipe, data, share, fresh=held is None)
-        loaders = build.loaders(recipe, data, look, share)
-        training = training_of(recipe, model, share, len(loaders[0]))
-        run = _Run(recipe, share, folder, training, loaders, console)
+        made = _make(recipe, data, lesson, share, fresh=held is None)
+        run = _Run(recipe, share, folder, made, console)
         if held is not None:
-            checkpoint.resume(training, run.hooks, held)
+            checkpoint.resume(made.training, run.hooks, held)
         if share.leads:
             sources = {"train": data.train.describe(), "val": data.val.describe()}
-            where = {**environment(share, recipe.machine.seed), "data": sources}
+            where = {**environment(share, recipe.machine.seed), "data": sources, "taught_by": lesson.describe()}
             folder.open(to_dict(recipe), where)
-        console.print(_heading(recipe, folder, data, training, share), highlight=False, soft_wrap=True)
+        console.print(_heading(recipe, folder, data, made, share), highlight=False, soft_wrap=True)
         try:
             if folder.checkpoint is not None and folder.checkpoint.resolve().parent != folder.path.resolve():
                 run.branch(folder.checkpoint.parent)
@@ -78,9 +81,31 @@ def perform(recipe: Recipe, console: Console) -> Result:
         distributed.leave()
 
 
-def _heading(recipe: Recipe, folder: RunFolder, data: Data, training: Training, share: Share) -> str:
-    """What is about to happen, in two lines."""
+class _Made(NamedTuple):
+    """What a run is made of."""
+
+    steered: Steered
+    training: Training
+    loaders: tuple[Loader, Loader]
+    lesson: Lesson
+
+
+def _make(recipe: Recipe, data: Data, lesson: Lesson, share: Share, *, fresh: bool) -> _Made:
+    """All of it, with the numbers to begin with if it is ``fresh``."""
+    if lesson.store is not None:
+        check_store(lesson.store, data.train, recipe.model.num_classes)
+    model, look = start(recipe, data, share, fresh=fresh)
+    loaders = build.loaders(recipe, data, look, share, lesson.store)
+    task = task_of(recipe, lesson, model, look, share)
+    steps = len(loaders[0])
+    training = training_of(recipe, model, share, steps)
+    return _Made(steered(recipe, task, training, steps), training, loaders, lesson)
+
+
+def _heading(recipe: Recipe, folder: RunFolder, data: Data, made: _Made, share: Share) -> str:
+    """What is about to happen, in two lines; in three, if somebody teaches."""
     bits = "float" if recipe.quant is None else recipe.quant.bits
+    training, taught = made.training, made.lesson.words
     parameters = sum(p.numel() for p in training.model.parameters()) / 1e6
     device = f"{share.world} x {share.device.type}{', bfloat16' * recipe.machine.amp}"
     what = f"[bold]{recipe.method}[/] {bits}, {recipe.model.model}, {parameters:.2f} M parameters, on {device}"
@@ -91,16 +116,22 @@ def _heading(recipe: Recipe, folder: RunFolder, data: Data, training: Training, 
         where = f"goes on after step {training.step} of {folder.checkpoint}"
     else:
         where = f"writes to {folder.path}"
-    return f"{what}\n{images}; {where}"
+    return f"{what}\n{images}; {where}" + (f"\n{taught}" if taught else "")
 
 
 def _fitting(recipe: Recipe, path: Path, share: Share) -> dict[str, Any]:
     """The checkpoint, if it is one of this recipe."""
     held = checkpoint.read(path)
-    other = differences(held["recipe"], to_dict(recipe))
+    was = from_dict(held["recipe"])
+    other = differences(to_dict(was), to_dict(recipe))
     if other:
         said = "; ".join(other[:3]) + (f"; and {len(other) - 3} more" if len(other) > 3 else "")
         raise ValueError(f"{path} is of another recipe ({said}): give the same options, or begin a new run")
+    if was.taught_by != recipe.taught_by:
+        raise ValueError(
+            f"{path} learned from {taught_by(was)}, and this would be {taught_by(recipe)}: give the same --labels or "
+            "--teacher, or begin a new run"
+        )
     images = build.images_a_step(recipe, share)
     if held["images_a_step"] != images:
         raise ValueError(
@@ -113,12 +144,14 @@ def _fitting(recipe: Recipe, path: Path, share: Share) -> dict[str, Any]:
 def start(recipe: Recipe, data: Data, share: Share, *, fresh: bool) -> tuple[Any, Look]:
     """The model with its start values, the same in every process, and how it wants its images."""
     seed(recipe.machine.seed)
+    check_steering(recipe)
     model = build.bare_model(recipe, numbers=fresh)
     look = build.look_of(recipe, model)
     model = place(model, recipe.machine, share)
     if fresh and recipe.quant is not None and share.leads:
         build.start_activations(recipe, model, data, look, share)
     distributed.broadcast([*model.parameters(), *model.buffers()])
+    prepare_model(model, recipe.dynamics)
     return model, look
 
 
@@ -131,36 +164,26 @@ def training_of(recipe: Recipe, model: Any, share: Share, steps: int) -> Trainin
         compile_blocks(model)
     forward = distributed.wrap(model, share, fsdp=machine.fsdp, blocks=blocks)
     optimizer = optim.build(model, recipe.optim, apart=scale_names(model))
-    return Training(model, forward, optimizer, schedule.build(optimizer, recipe.schedule, steps), ema)
-
-
-def task_of(recipe: Recipe) -> Task:
-    """What the recipe asks a model to learn."""
-    return Classify(recipe.loss, recipe.model.num_classes or 0)
+    prepare_optimizer(optimizer, model, recipe.dynamics)
+    return Training(model, forward, optimizer, schedule.build(optimizer, scheduled(recipe), steps), ema)
 
 
 class _Run:
     """The loop with its hooks, and how it ends."""
 
-    def __init__(
-        self,
-        recipe: Recipe,
-        share: Share,
-        folder: RunFolder,
-        training: Training,
-        loaders: tuple[Loader, Loader],
-        console: Console,
-    ) -> None:
+    def __init__(self, recipe: Recipe, share: Share, folder: RunFolder, made: _Made, console: Console) -> None:
         machine, out = recipe.machine, recipe.output
-        self.recipe, self.share, self.folder, self.training = recipe, share, folder.path, training
-        self.loader, judge = loaders
+        self.recipe, self.share, self.folder = recipe, share, folder.path
+        self.made, self.training = made, made.training
+        self.loader, self.judge = made.loaders
         self.progress = Progress(console, recipe.schedule.epochs, len(self.loader))
         self.log = Log(self.folder, self.loader, share, out.log_interval, self.progress)
-        hooks = [Evaluation(judge, share, machine.amp), Damage(self.folder, loaders, share), self.log]
+        hooks: list[Hook] = [Evaluation(self.judge, share, machine.amp), Damage(self.folder, made.loaders, share)]
+        hooks += [*made.steered.hooks, self.log]
         about = {"recipe": to_dict(recipe), "images_a_step": build.images_a_step(recipe, share)}
         self.checkpoints = Checkpoints(self.folder, out, share, about, hooks, machine.seed)
         self.hooks = [*hooks, self.checkpoints]
-        self.loop = Loop(task_of(recipe), self.hooks, machine, share, recipe.optim.clip_grad)
+        self.loop = Loop(made.steered.task, self.hooks, machine, share, recipe.optim.clip_grad)
 
     def branch(self, other: Path) -> None:
         """Begin where another run's checkpoint ends: what was best there comes along, or else what was last."""
@@ -187,6 +210,17 @@ class _Run:
             finally:
                 for hook in self.hooks:
                     hook.close()
-        model = publish(self.recipe, self.folder, self.training.best, self.log.seconds) if self.share.leads else None
+        model, best = None, self.weighted()
+        if self.share.leads:
+            model = publish(self.recipe, self.folder, best, self.log.seconds, self.made.lesson.describe())
         distributed.barrier()
-        return Result(self.folder, model, self.training.best)
+        return Result(self.folder, model, best)
+
+    def weighted(self) -> dict[str, Any]:
+        """The best score; where weights are quantized when all is done, that of the model with quantized ones."""
+        best, quant = self.training.best, self.recipe.quant
+        if quant is None or not quant.weights_last:
+            return best
+        model = trained(self.recipe, self.folder / "best.pt").to(self.share.device)
+        scores = evaluate(model, self.judge, device=self.share.device, amp=self.recipe.machine.amp)
+        return {**best, "top1": scores["top1"], "top1_with_float_weights": best["top1"]}

@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 import tyro
 
 from stillbit.data.settings import AugmentSettings, DataSettings
+from stillbit.distill.settings import DistillSettings
+from stillbit.dynamics.settings import DynamicsSettings
 from stillbit.train.settings import (
     AverageSettings,
     LossSettings,
@@ -57,15 +59,43 @@ class QuantSettings:
     """For statsq: the paper's range (if not given), or one for each bit-width."""
     ends: int = 8
     """Bits of the first and the last layer."""
+    activation_granularity: Literal["tensor", "token", "head"] = "tensor"
+    """Who shares a scale of the activations. token is OFQ's, one a position, but for values, which have one a channel;
+    head is for what attention computes, the rest then has one a tensor."""
+    moves: bool = False
+    """Learn what is added to each channel of the activations before and after they snap (OFQ's learnable shifts)."""
+    rectify: bool = False
+    """Give query and key of each head a mean and a spread of their own before they snap (Q-ViT's IRM)."""
     merge_qk: bool = False
     """Merge query and key into one matrix a head (OFQ's reparameterization)."""
     calibration_images: int = 256
     """Training images from which activations get their start values."""
+    bit_budget: float | None = None
+    """For learned bits: the 10^9 bit operations of an image that the model may have."""
+    bit_budget_strength: float = 0.1
+    """What it costs to be above the budget."""
+    bit_freeze: float = 0.9
+    """Share of the training after which learned bits stay as they are."""
+    weights_last: bool = False
+    """Train with float weights, and quantize them when the training has ended (GPLQ)."""
 
     def __post_init__(self) -> None:
         """Refuse to begin from nothing."""
         if self.calibration_images < 1:
             raise ValueError(f"--calibration-images is at least 1, got {self.calibration_images}")
+        if self.weights_last and self.merge_qk:
+            raise ValueError("--merge-qk makes new weights at the beginning, and --weights-last quantizes at the end")
+        learned = "learned_bits" in (self.weight, self.activation)
+        for name in ("bit_budget", "bit_budget_strength", "bit_freeze"):
+            if not learned and getattr(self, name) != getattr(QuantSettings, name):
+                flag = name.replace("_", "-")
+                raise ValueError(f"--{flag} is for bits that are learned: add --weight learned_bits, or leave it out")
+        if self.bit_budget is None and self.bit_budget_strength != QuantSettings.bit_budget_strength:
+            raise ValueError("--bit-budget-strength has no effect without --bit-budget: give both, or none")
+        if self.bit_budget is not None and not self.bit_budget > 0:
+            raise ValueError(f"--bit-budget is above 0, got {self.bit_budget}: DeiT-T at 4 bits has 21.455")
+        if not 0 < self.bit_freeze <= 1:
+            raise ValueError(f"--bit-freeze is a share of the training, above 0 and at most 1, got {self.bit_freeze}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,11 +110,15 @@ class Recipe:
     data: DataSettings = field(default_factory=DataSettings)
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     loss: LossSettings = field(default_factory=LossSettings)
+    distill: DistillSettings = field(default_factory=DistillSettings)
+    dynamics: DynamicsSettings = field(default_factory=DynamicsSettings)
     optim: OptimSettings = field(default_factory=OptimSettings)
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
     average: AverageSettings = field(default_factory=AverageSettings)
     machine: MachineSettings = field(default_factory=MachineSettings)
     output: OutputSettings = field(default_factory=OutputSettings)
+    taught_by: Annotated[str | None, tyro.conf.Fixed] = None
+    """Which labels or which teacher it was, by their hash; a run writes it down."""
 
     @property
     def name(self) -> str:

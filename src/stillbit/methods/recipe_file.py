@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, fields, is_dataclass
-from difflib import get_close_matches
+from dataclasses import asdict
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
+from stillbit.data.plain import from_plain
 from stillbit.methods.recipe import Recipe
-
-S = TypeVar("S")
 
 PASSING = {
     *(f"output.{name}" for name in ("output", "experiment", "resume", "log_interval", "checkpoint_steps")),
@@ -26,6 +23,8 @@ PASSING = {
         "model.initial_checkpoint",
         "model.pretrained",
     ),
+    # By their hash stored labels and teachers are known, wherever they lie.
+    *("distill.labels", "distill.teacher", "taught_by"),
 }
 """Choices of where and how fast: a run may go on with others."""
 
@@ -37,7 +36,7 @@ def to_dict(recipe: Recipe) -> dict[str, Any]:
 
 def from_dict(data: dict[str, Any]) -> Recipe:
     """The inverse of `to_dict`."""
-    return _settings(Recipe, data, "")
+    return from_plain(Recipe, data, "recipe")
 
 
 def read(path: Path) -> Recipe:
@@ -73,35 +72,3 @@ def _flat(data: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
             yield from _flat(value, f"{above}{name}.")
         else:
             yield f"{above}{name}", value
-
-
-def _settings(kind: type[S], data: dict[str, Any], at: str) -> S:
-    assert is_dataclass(kind)
-    hints = get_type_hints(kind)
-    names = [field.name for field in fields(kind)]
-    for name in data:
-        if name not in names:
-            near = get_close_matches(name, names, n=1)
-            raise ValueError(f"a recipe has no {at}{name}" + (f": did you mean {at}{near[0]}?" if near else ""))
-    try:
-        return kind(**{name: _value(hints[name], value, f"{at}{name}") for name, value in data.items()})
-    except TypeError as error:
-        raise ValueError(f"the recipe lacks something ({error})") from None
-
-
-def _value(kind: Any, value: Any, at: str) -> Any:
-    """``value`` as the annotation ``kind`` has it, or one sentence."""
-    if get_origin(kind) in (Union, UnionType):
-        if value is None:
-            return None
-        kind = next(k for k in get_args(kind) if k is not type(None))
-    if isinstance(kind, type) and is_dataclass(kind) and isinstance(value, dict):
-        return _settings(kind, value, f"{at}.")
-    if get_origin(kind) is Literal and value in get_args(kind):
-        return value
-    if get_origin(kind) is tuple and isinstance(value, list | tuple) and len(value) == len(get_args(kind)):
-        return tuple(_value(k, v, at) for k, v in zip(get_args(kind), value, strict=True))
-    written_as = {Path: str, float: int}.get(kind, kind)  # in JSON a path is a string, and 1.0 may be 1
-    if isinstance(kind, type) and type(value) in (kind, written_as):
-        return kind(value)
-    raise ValueError(f"{at} cannot be {value!r}")

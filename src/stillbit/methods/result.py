@@ -21,13 +21,15 @@ def trained(recipe: Recipe, path: Path) -> Any:
         model.load_state_dict(held["model"] if held["ema"] is None else held["ema"])
     except RuntimeError as error:
         raise ValueError(f"{path} holds another model than its recipe says ({str(error).splitlines()[0]})") from None
-    return model.eval()
+    return build.weighted(recipe, model).eval()
 
 
-def publish(recipe: Recipe, folder: Path, best: dict[str, Any], seconds: float) -> Path:
+def publish(
+    recipe: Recipe, folder: Path, best: dict[str, Any], seconds: float, taught_by: dict[str, Any] | None = None
+) -> Path:
     """Write the best model of a run to ``model.safetensors`` (quantized as `stillbit.load` reads it, or float).
 
-    What came out in short goes to ``result.json``.
+    What came out in short goes to ``result.json``, with who taught, if anybody did.
     """
     path = folder / "best.pt"
     model = trained(recipe, path if path.is_file() else folder / "last.pt")
@@ -40,5 +42,6 @@ def publish(recipe: Recipe, folder: Path, best: dict[str, Any], seconds: float) 
         save(model, target)
         size = summary(model).weight_bytes
     result = {**best, "epochs": recipe.schedule.epochs, "parameters": parameters, "weight_bytes": size}
-    write_json(folder / "result.json", {**result, "seconds": seconds})
+    taught = {} if taught_by is None else {"taught_by": taught_by}
+    write_json(folder / "result.json", {**result, "seconds": seconds, **taught})
     return target

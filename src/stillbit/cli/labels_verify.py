@@ -1,0 +1,121 @@
+"""``stillbit labels verify``: is a store what was written, is it of these images, does the teacher still say so?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from stillbit.cli.options import parse
+from stillbit.data.settings import DataSettings
+from stillbit.distill.settings import TeacherSettings
+
+if TYPE_CHECKING:
+    from stillbit.data.source import Source
+    from stillbit.distill.store import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelsVerify:
+    """Check a store of labels: every byte; with the data, that it is of these images; with the teacher, its answers."""
+
+    store: tyro.conf.Positional[Path]
+    """The folder of the store."""
+    data_dir: Path | None = None
+    """The folder with the images that the labels are of."""
+    dataset: str = "folder"
+    """What is there: folder, fractals, digits, wds (tars), or hfds/NAME (Hugging Face datasets)."""
+    train_split: str = "train"
+    """The split that has the labels."""
+    teacher: tuple[str, ...] = ()
+    """Ask again: the teachers as they were named when the store was written."""
+    teacher_weights: Path | None = None
+    """Weights for a teacher given by timm's name, from a file."""
+    sample: int = 4
+    """How many batches the teacher is asked about again."""
+    device: str = "auto"
+    """Where it is asked: cpu, cuda, ...; auto takes a GPU if there is one."""
+    torchcompile: bool = False
+    """Compile the teacher's blocks, if that was done when the store was written."""
+
+    def __post_init__(self) -> None:
+        """Refuse what would be ignored."""
+        if self.sample < 1:
+            raise ValueError(f"a sample has at least one batch, got {self.sample}: --sample 4")
+        if self.teacher and not self.has_data:
+            raise ValueError("the teacher is asked about images: say where they are, --data-dir FOLDER (and --dataset)")
+        if self.teacher_weights is not None and not self.teacher:
+            raise ValueError("--teacher-weights are those of a teacher: name it, --teacher NAME")
+
+    @property
+    def has_data(self) -> bool:
+        """Whether the images are given too: some data sets need no folder."""
+        return self.data_dir is not None or self.dataset not in ("folder", "fractals", "wds")
+
+
+def run(words: Sequence[str]) -> int:
+    """A line for each thing that is as it should be; a sentence for the first that is not."""
+    asked = parse(LabelsVerify, words, prog="stillbit labels verify")
+    from stillbit.data.sources import open_source
+    from stillbit.distill.store import Store
+
+    console, store = Console(), Store(asked.store)
+    columns = TextColumn("reading"), BarColumn(30), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=len(store))
+        store.check(lambda done, of: bar.update(task, completed=done, total=of))
+    _say(console, f"bytes: all {store.bytes:,} in {len(store.manifest.shards) + 2:,} files are what was written")
+    if not asked.has_data:
+        _say(console, "images: not compared; say where they are, --data-dir FOLDER (and --dataset)")
+        return 0
+    data = DataSettings(data_dir=asked.data_dir, dataset=asked.dataset, train_split=asked.train_split)
+    source = open_source(data, "train")
+    _compare(store, source)
+    _say(console, f"images: the same {len(source):,}, in the same order, of the same {len(source.classes):,} classes")
+    for line in _asked_again(store, source, asked):
+        _say(console, line)
+    return 0
+
+
+def _compare(store: Store, source: Source) -> None:
+    """The list of images, and the true class of each."""
+    from stillbit.distill.matches import labels_of, matches
+
+    matches(store, source)
+    other = (store.targets() != labels_of(source)).nonzero()[0]
+    if len(other):
+        raise ValueError(f"{len(other):,} images have another class than when the labels were written, the first is "
+                         f"{source.name(int(other[0]))}: put them back, or write the labels anew")  # fmt: skip
+
+
+def _asked_again(store: Store, source: Source, asked: LabelsVerify) -> list[str]:
+    """What the teacher says now."""
+    if not asked.teacher:
+        names = " and ".join(teacher.name for teacher in store.manifest.teachers)
+        return [f"teacher: {names} was not asked again; say where it is, --teacher NAME_OR_RUN"]
+    from stillbit.methods.labels import reinfer
+
+    teachers = TeacherSettings(
+        teacher=asked.teacher,
+        teacher_weights=asked.teacher_weights,
+        device=asked.device,
+        torchcompile=asked.torchcompile,
+    )
+    again = reinfer(store, source, teachers, batches=asked.sample)
+    views, same = sum(one.views for one in again), sum(one.identical for one in again)
+    if same == views:
+        return [f"teacher: says of {views:,} views in {len(again)} batches what it said then, to the bit"]
+    return [
+        f"teacher: asked again about {views:,} views in {len(again)} batches, {same:,} labels are the same to the bit",
+        f"teacher: the largest difference of a probability is {max(one.largest for one in again):.2g}; other machines "
+        "and other versions of torch differ by their rounding",
+    ]
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

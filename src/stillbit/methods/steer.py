@@ -1,0 +1,81 @@
+"""What watches and steers the weights of a run: the words of dynamics, introduced to the loop."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from stillbit.dynamics.build import hooks, penalized
+from stillbit.dynamics.penalty import Penalized, Priced
+from stillbit.dynamics.ramp import Ramp
+from stillbit.methods.recipe import Recipe
+from stillbit.surgery.bitops import Budget
+from stillbit.surgery.freeze_bits import FreezeBits
+from stillbit.train.hooks import Hook
+from stillbit.train.settings import ScheduleSettings
+from stillbit.train.state import Training
+from stillbit.train.task import Task
+
+LEARNED = "learned_bits"
+"""The quantizer whose bits are parameters."""
+
+
+class Steered(NamedTuple):
+    """A task with what weights cost, and the hooks that belong to it."""
+
+    task: Task
+    hooks: list[Hook]
+
+
+def steered(recipe: Recipe, task: Task, training: Training, steps: int) -> Steered:
+    """The task and the hooks that a recipe asks for; ``steps`` are those of an epoch."""
+    settings, epochs = recipe.dynamics, recipe.schedule.epochs
+    task, made = _budgeted(recipe, task, training.model, epochs * steps)
+    priced = penalized(task, training.model, settings.penalty, epochs * steps)
+    if priced is not None:
+        task = priced
+        made.append(priced)
+    made += hooks(training.model, training.optimizer, settings, epochs=epochs, steps=steps)
+    return Steered(task, made)
+
+
+def _budgeted(recipe: Recipe, task: Task, model: Any, steps: int) -> tuple[Task, list[Hook]]:
+    """Learned bits have a budget, if one is given, and a day from which they stay."""
+    quant = recipe.quant
+    if quant is None or LEARNED not in (quant.weight, quant.activation):
+        return task, []
+    if quant.bit_budget is not None:
+        strength = Ramp(steps=steps, first=quant.bit_budget_strength, last=quant.bit_budget_strength)
+        task = Penalized(task, [Priced(Budget(model, quant.bit_budget), strength)])
+    return task, [FreezeBits(model, steps, quant.bit_freeze)]
+
+
+def scheduled(recipe: Recipe) -> ScheduleSettings:
+    """The schedule of the learning rate, which has ended when the annealing begins."""
+    schedule, last = recipe.schedule, recipe.dynamics.anneal.anneal_epochs
+    if not last:
+        return schedule
+    if last >= schedule.epochs:
+        raise ValueError(
+            f"--anneal-epochs {last} are the last of --epochs {schedule.epochs}, and weights have to be trained before "
+            f"they are annealed: --epochs {schedule.epochs + last}"
+        )
+    return replace(schedule, epochs=schedule.epochs - last)
+
+
+def check_steering(recipe: Recipe) -> None:
+    """Refuse to steer codes where there are none."""
+    if recipe.quant is not None:
+        return
+    on: dict[str, Any] = {
+        "--track": recipe.dynamics.track.track,
+        "--bin-reg": recipe.dynamics.penalty.bin_reg,
+        "--dampen": recipe.dynamics.penalty.dampen,
+        "--kure": recipe.dynamics.penalty.kure,
+        "--freeze": recipe.dynamics.freeze.freeze,
+        "--anneal-epochs": recipe.dynamics.anneal.anneal_epochs,
+        "--transition-rate": recipe.dynamics.transition.transition_rate,
+    }
+    for flag, value in on.items():
+        if value:
+            raise ValueError(f"{flag} is about codes, and the weights of {recipe.method} have none: leave it out")

@@ -1,0 +1,8 @@
+from stillbit.methods.freeze import freeze
+from stillbit.methods.lsq import lsq
+
+
+def test_it_is_lsq_and_one_word_more() -> None:
+    recipe, plain = freeze(), lsq()
+    assert (recipe.quant, recipe.optim, recipe.schedule) == (plain.quant, plain.optim, plain.schedule)
+    assert recipe.dynamics != plain.dynamics and recipe.dynamics.freeze.freeze
