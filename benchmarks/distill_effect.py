@@ -28,7 +28,8 @@ WAYS = {
     "labels": "true labels",
     "teacher": "teacher asked now, half of the loss",
     "only teacher": "teacher asked now, all of the loss",
-    "stored": "stored labels, 4 crops an image",
+    "stored": "stored labels, 4 crops an image in a batch",
+    "stored apart": "stored labels, 1 crop an image in a batch",
 }
 
 
@@ -97,6 +98,7 @@ def student(settings: Settings, bits: str, way: str, seed: int) -> dict[str, Any
         "teacher": (*CROPS, "--teacher", settings.work / "teacher"),
         "only teacher": (*CROPS, "--teacher", settings.work / "teacher", "--teacher-share", 1),
         "stored": ("--labels", settings.work / "labels"),
+        "stored apart": ("--labels", settings.work / "labels", "--crops", 1),
     }[way]
     name = f"{bits}-{way.replace(' ', '-')}-seed{seed}"
     more = ("--bits", bits, "--lr", 1e-3, "--initial-checkpoint", settings.work / "float", *taught)

@@ -34,13 +34,13 @@ from stillbit.data.folder import Folder
 from stillbit.data.loaders import Loader
 from stillbit.data.look import Look
 from stillbit.data.settings import AugmentSettings, DataSettings
-from stillbit.distill.labels import Work, request, write_labels
 from stillbit.distill.panel import Expert, Panel
 from stillbit.distill.replay import Replay
 from stillbit.distill.seen import Images
 from stillbit.distill.settings import DistillSettings, WriteSettings
 from stillbit.distill.store import Store
 from stillbit.distill.tasks import FromStore, FromTeacher
+from stillbit.distill.write import Work, request, write_labels
 from stillbit.layers.walk import scale_names
 from stillbit.train import optim
 from stillbit.train.distributed import Share

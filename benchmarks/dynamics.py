@@ -15,7 +15,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -39,7 +39,10 @@ from stillbit.dynamics.ramp import Ramp
 from stillbit.dynamics.settings import TrackSettings
 from stillbit.dynamics.transition import Transition, hold_scales, separate
 from stillbit.layers.walk import scale_names
-from stillbit.quantizers import per_channel, per_head
+from stillbit.methods import RECIPES
+from stillbit.methods.build import plan_of
+from stillbit.methods.recipe import QuantSettings
+from stillbit.surgery.macs import count
 from stillbit.train import optim
 from stillbit.train.distributed import join
 from stillbit.train.hooks import Hook
@@ -103,6 +106,9 @@ def main(settings: Settings) -> None:
     for result in results:
         print(line(result), flush=True)
     about = {"date": str(date.today()), "hardware": hardware(settings), "settings": shown(settings)}
+    about["merge"] = (
+        f"By its MACs a model with query and key merged should cost {predicted(settings):.2f} times as much."
+    )
     if settings.output is not None:
         settings.output.mkdir(parents=True, exist_ok=True)
         rows = [asdict(r) for r in results]
@@ -137,7 +143,7 @@ def result(name: str, pairs: list[tuple[float, float]]) -> Result:
 def stepper(
     settings: Settings,
     *,
-    heads: bool = False,
+    quant: QuantSettings | None = None,
     penalty: Callable[[nn.Module], Penalty] | None = None,
     hooks: Callable[[nn.Module, Training], Sequence[Hook]] | None = None,
     adaptive: bool = False,
@@ -147,8 +153,8 @@ def stepper(
     model = timm.create_model(settings.model, num_classes=1000)
     size = model.pretrained_cfg["input_size"] if model.pretrained_cfg.get("input_size") else (3, 224, 224)
     images = torch.randn(settings.batch, *size)
-    plan = stillbit.Plan.uniform(settings.bits, settings.bits, granularity=per_head if heads else per_channel)
-    model = stillbit.quantize(model, plan)
+    said = replace(quant or QuantSettings(), bits=f"w{settings.bits}a{settings.bits}")
+    model = stillbit.quantize(model, plan_of(said))
     stillbit.calibrate(model, [images])
     model = model.to(settings.device).train()
     if adaptive:
@@ -179,7 +185,7 @@ VARIANTS: dict[str, Callable[[Settings], Callable[[], None]]] = {
     "bin penalty": lambda s: stepper(s, penalty=lambda m: BinPenalty(m, bits=(s.bits,))),
     "oscillation tracker": lambda s: stepper(s, hooks=lambda m, t: [Oscillation(m, TrackSettings(track=True))]),
     "annealing": lambda s: stepper(s, hooks=lambda m, t: [Anneal(m, begin=0)]),
-    "per-head scales": lambda s: stepper(s, heads=True),
+    "per-head scales": lambda s: stepper(s, quant=QuantSettings(granularity="head")),
     "dampening": lambda s: stepper(s, penalty=Dampening),
     "KURE": lambda s: stepper(s, penalty=Kurtosis),
     "freezing": lambda s: stepper(
@@ -188,7 +194,21 @@ VARIANTS: dict[str, Callable[[Settings], Callable[[], None]]] = {
     "transition rate": lambda s: stepper(
         s, adaptive=True, hooks=lambda m, t: [Transition(m, t.optimizer, steps=10**6)]
     ),
+    "query-key merge": lambda s: stepper(s, quant=QuantSettings(merge_qk=True)),
+    "quantizers of statsq": lambda s: stepper(s, quant=RECIPES["statsq"]().quant),
+    "quantizers of ofq": lambda s: stepper(s, quant=RECIPES["ofq"]().quant),
+    "quantizers of qvit": lambda s: stepper(s, quant=RECIPES["qvit"]().quant),
+    "quantizers of qvit_mixed": lambda s: stepper(s, quant=RECIPES["qvit_mixed"]().quant),
 }
+
+
+def predicted(settings: Settings) -> float:
+    """How many times as many MACs a model has whose query and key are merged."""
+    model = timm.create_model(settings.model, num_classes=1000)
+    plain, merged = (
+        count(stillbit.quantize(model, plan_of(QuantSettings(merge_qk=merge)))).total for merge in (False, True)
+    )
+    return merged / plain
 
 
 def timed(step: Callable[[], None], device: str) -> float:
@@ -238,7 +258,7 @@ def page(about: dict[str, object], results: list[Result]) -> str:
     head = (
         f"# What watching and steering weights costs\n\n{about['date']}. {about['hardware']}.\n"
         f"Settings: `{about['settings']}`. Made by `python benchmarks/dynamics.py`.\n\n"
-        "Ratios are to the step of plain LSQ next to it, median [lowest-highest].\n\n"
+        f"Ratios are to the step of plain LSQ next to it, median [lowest-highest]. {about['merge']}\n\n"
         "| step with | ms | plain ms | ratio | bound |\n|---|---:|---:|---:|---:|\n"
     )
     rows = [

@@ -35,15 +35,15 @@ from loader import draw, hardware
 from stillbit.data.look import Look
 from stillbit.data.settings import DataSettings
 from stillbit.data.sources import open_source
-from stillbit.distill.labels import Work, request, write_labels
 from stillbit.distill.layout import Layout, fill
 from stillbit.distill.manifest import Crops, Data, Manifest
 from stillbit.distill.panel import Expert, Panel
 from stillbit.distill.replay import answers
 from stillbit.distill.seen import Images
 from stillbit.distill.settings import WriteSettings
+from stillbit.distill.shards import begin, finish, write_shard
 from stillbit.distill.store import Store
-from stillbit.distill.write import begin, finish, write_shard
+from stillbit.distill.write import Work, request, write_labels
 from stillbit.models import names
 from stillbit.surgery.macs import count
 

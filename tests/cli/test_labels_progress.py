@@ -9,7 +9,7 @@ from rich.console import Console
 
 from stillbit.cli import labels_progress
 from stillbit.cli.labels_progress import Progress
-from stillbit.distill.labels import Standing
+from stillbit.distill.write import Standing
 
 
 class Clock:

@@ -26,11 +26,12 @@ FLAGS = """
 --freeze --freeze-momentum --freeze-start --freeze-threshold --freeze-threshold-start --fresh --fsdp --grad-accum-steps
 --gradscale --granularity --help --hflip --img-size --in-chans --initial-checkpoint --interpolation --kure --kure-target
 --labels --log-interval --lr --merge-qk --min-lr --mixup --mixup-prob --mixup-switch-prob --model --model-ema
---model-ema-decay --momentum --moves --no-aug --num-classes --opt --opt-betas --opt-eps --output --penalty-start
---pretrained --ratio --reach --rectify --relations --reprob --resume --scale --scale-lr --sched --seed --smoothing
---taught --teacher --teacher-share --temperature --torchcompile --track --track-every --track-momentum --track-samples
---track-threshold --track-window --train-interpolation --train-split --transition-gain --transition-momentum
---transition-rate --val-split --vflip --warmup-epochs --warmup-lr --weight --weight-decay --weights-last --workers
+--model-ema-decay --momentum --moves --no-aug --num-classes --opt --opt-betas --opt-eps --output --patience
+--penalty-start --pretrained --ratio --reach --rectify --relations --reprob --resume --scale --scale-lr --sched --seed
+--smoothing --taught --teacher --teacher-share --temperature --torchcompile --track --track-every --track-momentum
+--track-samples --track-threshold --track-window --train-interpolation --train-split --transition-gain
+--transition-momentum --transition-rate --val-split --vflip --warmup-epochs --warmup-lr --weight --weight-decay
+--weights-last --workers
 """
 """People have these in their scripts: to rename one is to break them."""
 

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from stillbit.data.look import Look
 from stillbit.data.settings import AugmentSettings
 from stillbit.data.source import Source
-from stillbit.distill.labels import Work, request, write_labels
 from stillbit.distill.panel import Expert, Panel
 from stillbit.distill.seen import Images
 from stillbit.distill.settings import WriteSettings
 from stillbit.distill.store import Store
+from stillbit.distill.write import Work, request, write_labels
 from tests.data.pictures import Row
 
 LOOK = Look((16, 16))

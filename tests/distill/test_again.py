@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from stillbit.distill.again import again
-from stillbit.distill.labels import Work, request, write_labels
 from stillbit.distill.store import Store
+from stillbit.distill.write import Work, request, write_labels
 from tests.distill.teachers import Zoo, images, panel, settings
 
 COUNT, BATCHES = 11, 8

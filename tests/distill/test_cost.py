@@ -8,8 +8,8 @@ import pytest
 
 from stillbit.distill import cost
 from stillbit.distill.cost import rate
-from stillbit.distill.label import Labeller
-from stillbit.distill.labels import request
+from stillbit.distill.labeller import Labeller
+from stillbit.distill.write import request
 from tests.distill.teachers import Zoo, decoded, images, panel, settings
 
 

@@ -26,13 +26,13 @@ from stillbit.data.settings import DataSettings
 from stillbit.data.source import DamagedImage, Source
 from stillbit.distill.boxes import crop_of
 from stillbit.distill.kinds import KINDS
-from stillbit.distill.labels import Work, request, write_labels
 from stillbit.distill.layout import UNLABELLED, Layout, dense
 from stillbit.distill.panel import Expert, Panel
 from stillbit.distill.replay import Passes, Replay, answers, interpolation_of
 from stillbit.distill.seen import Images
 from stillbit.distill.settings import WriteSettings
 from stillbit.distill.store import Store
+from stillbit.distill.write import Work, request, write_labels
 from tests.data.pictures import cut_in_half, folder, pixels
 from tests.distill import stores
 from tests.distill.lessons import LOOK, Network, Numbered, written

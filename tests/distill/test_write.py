@@ -1,334 +1,255 @@
-"""The folder of a store while it is written: claims, files that are whole, and who may go on."""
+"""A store from beginning to end: the same bytes whoever writes it, however often it was interrupted."""
 
 from __future__ import annotations
 
 import multiprocessing as mp
 import os
-import resource
-import shutil
+import random
 import signal
-import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable
 from dataclasses import replace
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from stillbit.distill import write as under_test
-from stillbit.distill.layout import Layout
-from stillbit.distill.manifest import Manifest
+from stillbit.distill.layout import dense
+from stillbit.distill.panel import Expert, Panel
+from stillbit.distill.seen import Seen
+from stillbit.distill.settings import WriteSettings
 from stillbit.distill.store import Store
-from stillbit.distill.write import begin, check_room, claimed, finish, missing, write_shard
-from tests.distill.stores import manifest, random_records
-from tests.distill.teachers import bytes_of
+from stillbit.distill.write import PACKAGES, Standing, Work, Written, request, write_labels
+from tests.distill.teachers import Pairs, Reader, Zoo, bytes_of, decoded, images, panel, plain, settings
 
-LAYOUT = Layout(kind="marginal_smoothing", top_k=5, classes=20)
-WANTED = manifest(LAYOUT)  # 7 samples x 4 views, 3 samples a file
-TARGETS = np.arange(7)
-RECORDS = random_records(LAYOUT, 7, 4)
-"""Made here, because torch's threads do not survive a fork."""
+COUNT, SHARDS = 22, 6
 
 
-def chunks(number: int) -> Iterator[np.ndarray[Any, Any]]:
-    """The records of a shard in pieces that end in the middle of a sample."""
-    held = RECORDS[list(WANTED.samples_of(number))].reshape(-1)
-    yield from (held[:5], held[5:6], held[6:])
+def write(out: Path, zoo: Zoo | None = None, wanted: WriteSettings | None = None, **work: Any) -> Written:
+    wanted = wanted or settings(out)
+    seen, asked = images(zoo or Zoo(COUNT), wanted), panel()
+    return write_labels(out, request(seen, asked, wanted), seen, asked, Work(**work))
 
 
-def written(folder: Path, *numbers: int) -> Path:
-    begin(folder, WANTED)
-    for number in numbers or range(3):
-        write_shard(folder, WANTED, number, chunks(number))
-    return folder
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The files of a store that one process wrote without being disturbed."""
+    out = tmp_path_factory.mktemp("whole") / "deep" / "store"
+    assert write(out).mine == COUNT * 5
+    return bytes_of(out)
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Path:
-    folder = written(tmp_path / "store")
-    finish(folder, WANTED, TARGETS)
-    return folder
+def test_a_store_holds_what_the_teacher_says_of_every_view(tmp_path: Path) -> None:
+    wanted = settings(tmp_path, label_kind="full")
+    write(tmp_path, wanted=wanted)
+    store, seen = Store(tmp_path), images(Zoo(COUNT), wanted)
+    store.check()
+    assert (len(store), store.views, store.manifest.shard_count) == (COUNT, 5, SHARDS)
+    for sample in (0, 3, 4, 13, 21):
+        records = store.records(sample)
+        said = panel()(seen.views(sample).inputs).double().numpy()
+        assert np.abs(dense(records, store.layout) - said).max() < 1e-3
+        assert np.array_equal(records["box"], seen.views(sample).boxes)
+    assert store.targets().tolist() == [i % 7 for i in range(COUNT)]
 
 
-def test_a_store_is_begun_written_and_finished(tmp_path: Path) -> None:
-    folder = tmp_path / "new" / "store"
-    assert not begin(folder, WANTED)
-    assert missing(folder, WANTED) == [0, 1, 2]
-    write_shard(folder, WANTED, 1, chunks(1))
-    assert missing(folder, WANTED) == [0, 2]
-    with pytest.raises(ValueError, match="is not finished"):
-        Store(folder)
-    for number in (2, 0):
-        write_shard(folder, WANTED, number, chunks(number))
-    assert not missing(folder, WANTED)
-    made = finish(folder, WANTED, TARGETS)
-    assert begin(folder, WANTED) and not missing(folder, WANTED)
-    assert sorted(bytes_of(folder)) == [
-        "manifest.json", "shard-00000.npy", "shard-00001.npy", "shard-00002.npy", "targets.npy"
-    ]  # fmt: skip
-    held = Store(folder)
-    held.check()
-    assert held.manifest == made and np.array_equal(held.targets(), TARGETS)
-    assert all(np.array_equal(held.records(sample), RECORDS[sample]) for sample in range(7))
+def test_what_it_says_of_itself_is_the_request_and_no_place_or_time(whole: dict[str, bytes], tmp_path: Path) -> None:
+    made = write(tmp_path).manifest
+    assert made.teachers == panel().describe()
+    assert (made.seed, made.batch_size, made.precision, made.views) == (3, 8, "fp32", 5)
+    assert set(made.made_with) == set(PACKAGES)
+    text = whole["manifest.json"].decode()
+    assert str(tmp_path.parent) not in text and "store" not in text and os.uname().nodename not in text
 
 
-def test_a_shard_is_what_numpy_writes_and_its_text_what_sha256sum_reads(tmp_path: Path) -> None:
-    folder = written(tmp_path)
-    assert np.array_equal(np.load(folder / "shard-00001.npy"), RECORDS[3:6])
-    if shutil.which("sha256sum"):
-        subprocess.run(
-            ["sha256sum", "--check", "--quiet", "--strict", *folder.glob("*.sha256")], cwd=folder, check=True
-        )
+def test_the_same_request_gives_the_same_bytes_in_another_folder(whole: dict[str, bytes], tmp_path: Path) -> None:
+    write(tmp_path)
+    assert bytes_of(tmp_path) == whole
 
 
-@pytest.mark.parametrize("when", [0, 1, 2])
-def test_a_shard_whose_writing_fails_is_not_there_at_all(tmp_path: Path, when: int) -> None:
-    folder = written(tmp_path, 0)
-    before = bytes_of(folder)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_with_any_number_of_processes_that_load(workers: int, whole: dict[str, bytes], tmp_path: Path) -> None:
+    write(tmp_path, workers=workers)
+    assert bytes_of(tmp_path) == whole
 
-    def breaks() -> Iterator[np.ndarray[Any, Any]]:
-        yield from list(chunks(1))[:when]
-        raise KeyboardInterrupt
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_with_any_number_of_threads(precision: Any, tmp_path: Path) -> None:
+    """A teacher whose sums are long enough for several threads to share them."""
+    before = torch.get_num_threads()
+    written = []
+    try:
+        for threads in (1, 2, 3):
+            out = tmp_path / str(threads)
+            wanted = settings(out, batch_size=64, crops=40, precision=precision)
+            seen, asked = images(Zoo(8), wanted), panel(0, 1, precision=precision)
+            torch.set_num_threads(threads)
+            write_labels(out, request(seen, asked, wanted), seen, asked, Work())
+            written.append(bytes_of(out))
+    finally:
+        torch.set_num_threads(before)
+    assert written[0] == written[1] == written[2]
+
+
+def _process(out: Path, log: Path, wait: float, work: dict[str, Any]) -> None:
+    torch.set_num_threads(1)
+    os.setpgrp()
+    write(out, Zoo(COUNT, log=log, wait=wait), **work)
+
+
+def start(out: Path, log: Path, wait: float = 0.0, **work: Any) -> BaseProcess:
+    process: Any = mp.get_context("fork").Process(target=_process, args=(out, log, wait, work))
+    process.start()
+    assert isinstance(process, BaseProcess)
+    return process
+
+
+def ends(process: BaseProcess) -> None:
+    process.join(60)
+    assert process.exitcode == 0
+    process.close()
+
+
+def reaches(log: Path, images: int) -> None:
+    until(lambda: len(decoded(log)) >= images)
+
+
+def until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < end, "it never happens"
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_by_any_number_of_ranks_which_share_the_files(world: int, whole: dict[str, bytes], tmp_path: Path) -> None:
+    out = tmp_path / "store"
+    ranks = [start(out, tmp_path / f"{rank}", 0.02, rank=rank, world=world) for rank in range(world)]
+    for rank in ranks:
+        ends(rank)
+    assert bytes_of(out) == whole
+    shares = [decoded(tmp_path / f"{rank}") for rank in range(world)]
+    assert sorted(index for share in shares for index in share) == list(range(COUNT)), (
+        "each image is decoded by one of them, once"
+    )
+    assert all(rank * 4 in share for rank, share in enumerate(shares)), "each begins with its own"
+
+
+def test_two_who_do_not_know_of_each_other_share_the_work_too(whole: dict[str, bytes], tmp_path: Path) -> None:
+    out = tmp_path / "store"
+    for process in [start(out, tmp_path / f"{number}", 0.02) for number in range(2)]:
+        ends(process)
+    assert bytes_of(out) == whole
+    assert sorted(decoded(tmp_path / "0") + decoded(tmp_path / "1")) == list(range(COUNT))
+
+
+def test_one_that_is_killed_leaves_its_file_to_the_others_who_wait_for_it(
+    whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    out = tmp_path / "store"
+    first = start(out, tmp_path / "first", wait=30)
+    reaches(tmp_path / "first", 1)
+    waits: list[int] = []
+
+    def tell(standing: Standing) -> None:
+        if standing.waits:
+            waits.append(standing.waits)
+            assert first.pid is not None
+            os.kill(first.pid, signal.SIGKILL)
+
+    written = write(out, tell=tell)
+    first.join()
+    assert waits[0] == 1 and written.mine == COUNT * 5
+    assert bytes_of(out) == whole
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_killed_again_and_again_it_ends_with_the_same_bytes_and_redoes_one_file_at_most(
+    workers: int, whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    out, log, chance = tmp_path / "store", tmp_path / "log", random.Random(workers)
+    for _ in range(4):
+        before = len(decoded(log))
+        process = start(out, log, 0.02, workers=workers)
+        reaches(log, before + chance.randrange(1, 9))
+        process.kill()
+        process.join()
+    write(out, Zoo(COUNT, log=log), workers=workers)
+    assert bytes_of(out) == whole
+    # What was loaded ahead of a file's end belongs to the same file, which is what was lost.
+    assert COUNT <= len(decoded(log)) <= COUNT + 4 * 4
+
+
+def test_an_error_in_the_middle_keeps_what_is_finished(whole: dict[str, bytes], tmp_path: Path) -> None:
+    out = tmp_path / "store"
+    with pytest.raises(ValueError, match="animal 13 cannot be used"):
+        write(out, Zoo(COUNT, damaged=[13]))
+    assert {"shard-00002.npy", "shard-00002.npy.sha256", "unfinished.json"} <= set(bytes_of(out))
+    assert "shard-00003.npy" not in bytes_of(out) and "manifest.json" not in bytes_of(out)
+    assert write(out).mine == 5 * (COUNT - 12)
+    assert bytes_of(out) == whole
+
+
+def test_damaged_images_are_left_out_and_named(tmp_path: Path) -> None:
+    written = write(tmp_path, Zoo(COUNT, damaged=[13, 2]), corrupt="skip")
+    assert written.damaged == {"animal 2": "it is empty", "animal 13": "it is empty"}
+    store = Store(tmp_path)
+    store.check()
+    flags = np.stack([store.records(sample)["flags"] for sample in range(COUNT)])
+    assert np.flatnonzero((flags == 128).all(1)).tolist() == [2, 13] and not (flags[[0, 1, 3]] & 128).any()
+
+
+def test_a_finished_store_is_left_as_it_is(tmp_path: Path, whole: dict[str, bytes]) -> None:
+    write(tmp_path)
+    times = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    again = write(tmp_path, Zoo(COUNT, damaged=range(COUNT)))
+    assert again.mine == 0 and again.manifest == Store(tmp_path).manifest
+    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == times
+
+
+def test_it_tells_how_far_it_is(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="animal 13"):
+        write(tmp_path, Zoo(COUNT, damaged=[13]))
+    heard: list[Standing] = []
+    made = write(tmp_path, tell=lambda standing: heard.append(replace(standing)))
+    assert heard[0].done == 60 and heard[0].views == plain(made.manifest) == 110
+    assert [s.mine for s in heard] == sorted(s.mine for s in heard)
+    assert all(s.done + s.part == 60 + s.mine for s in heard) and not any(s.waits for s in heard)
+
+
+def test_what_it_is_told_by_an_error_ends_it_with_nothing_half_written(whole: dict[str, bytes], tmp_path: Path) -> None:
+    def tell(standing: Standing) -> None:
+        if standing.mine > 40:
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_shard(folder, WANTED, 1, breaks())
-    assert bytes_of(folder) == before
+        write(tmp_path, tell=tell)
+    left = bytes_of(tmp_path)
+    assert not [name for name in left if name[0] == "."] and "shard-00001.npy.sha256" in left
+    write(tmp_path)
+    assert bytes_of(tmp_path) == whole
 
 
-def test_a_shard_without_its_text_is_missing_and_what_a_killed_writer_left_is_swept_away(tmp_path: Path) -> None:
-    folder = written(tmp_path, 0, 1)
-    (folder / "shard-00001.npy.sha256").unlink()
-    (folder / ".shard-00001.npy.77@host").write_bytes(b"half")
-    assert missing(folder, WANTED) == [1, 2]
-    write_shard(folder, WANTED, 1, chunks(1))
-    assert missing(folder, WANTED) == [2] and not list(folder.glob(".shard*"))
+def test_several_teachers_are_all_named(tmp_path: Path) -> None:
+    wanted = settings(tmp_path)
+    seen, asked = images(Zoo(5), wanted), panel(1, 2)
+    made = write_labels(tmp_path, request(seen, asked, wanted), seen, asked, Work()).manifest
+    assert [teacher.name for teacher in made.teachers] == ["net 1", "net 2"]
+    assert made.teachers[0].sha256 != made.teachers[1].sha256
 
 
-def test_no_shard_has_more_or_fewer_views_than_its_samples(tmp_path: Path) -> None:
-    begin(tmp_path, WANTED)
-    for wrong in (list(chunks(0))[:2], [*chunks(0), *chunks(0)]):
-        with pytest.raises(AssertionError, match="views for a shard"):
-            write_shard(tmp_path, WANTED, 0, wrong)
-    assert missing(tmp_path, WANTED) == [0, 1, 2]
-
-
-CHANGES: dict[str, dict[str, Any]] = {
-    "--seed 1 there and 2 here": {"seed": 2},
-    "--crops 4 there and 5 here": {"views": 5},
-    "--batch-size 2 there and 8 here": {"batch_size": 8},
-    "--shard-samples 3 there and 4 here": {"shard_samples": 4},
-    "--precision fp32 there and bf16 here": {"precision": "bf16"},
-    "--top-k 5 there and 6 here": {"layout": replace(LAYOUT, top_k=6)},
-    "--label-kind marginal_smoothing there and hard here": {"layout": replace(LAYOUT, kind="hard")},
-    "the list of images f there and g here": {"data": replace(WANTED.data, fingerprint="g")},
-    "teachers.1.sha256 0000000000000000... there and 1111111111111111... here": {
-        "teachers": (replace(WANTED.teachers[0], sha256="1" * 64),)
-    },
-    "teachers.2.name None there": {"teachers": (WANTED.teachers[0], replace(WANTED.teachers[0], name="b"))},
-    "--scale \\[0.08, 1.0\\] there and": {"crops": replace(WANTED.crops, scale=(0.5, 1.0))},
-}
-
-
-@pytest.mark.parametrize("said", CHANGES)
-@pytest.mark.parametrize("finished", [False, True])
-def test_another_request_is_refused_and_named_and_nothing_changes(said: str, finished: bool, tmp_path: Path) -> None:
-    folder = written(tmp_path)
-    if finished:
-        finish(folder, WANTED, TARGETS)
-    before = bytes_of(folder)
-    with pytest.raises(ValueError, match=f"is another store .*{said}.*: give the same options, or choose another"):
-        begin(folder, replace(WANTED, **CHANGES[said]))
-    assert bytes_of(folder) == before
-
-
-def test_other_versions_may_not_go_on_but_leave_a_finished_store_alone(tmp_path: Path) -> None:
-    newer = replace(WANTED, made_with={"torch": "3"})
-    written(tmp_path)
-    with pytest.raises(ValueError, match=r"made_with.torch 2 there and 3 here"):
-        begin(tmp_path, newer)
-    finish(tmp_path, WANTED, TARGETS)
-    assert begin(tmp_path, newer)
-
-
-@pytest.mark.parametrize("name", ["mine.txt", "manifest.json", "unfinished.json", "shard-00000.npy"])
-def test_a_folder_with_something_else_is_refused_and_left(name: str, tmp_path: Path) -> None:
-    (tmp_path / name).write_text("{}")
-    with pytest.raises(ValueError, match=r"holds something else: choose another --output|is damaged, or not"):
-        begin(tmp_path, WANTED)
-    assert bytes_of(tmp_path) == {name: b"{}"}
-
-
-def test_a_file_is_no_folder(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    for path in (tmp_path / "file", tmp_path / "file" / "deeper"):
-        with pytest.raises(ValueError, match=r"holds something else|could not be written"):
-            begin(path, WANTED)
-
-
-def _claim(folder: Path, number: int, told: Any) -> None:
-    with claimed(folder, number) as ours:
-        told.send(ours)
-        if ours:
-            signal.pause()
-
-
-def holder(folder: Path, number: int) -> tuple[Any, bool]:
-    """A process that claims a shard and holds it; and whether it got it."""
-    context: Any = mp.get_context("fork")
-    mine, its = context.Pipe()
-    process = context.Process(target=_claim, args=(folder, number, its))
-    process.start()
-    return process, mine.recv()
-
-
-def test_what_one_process_claims_no_other_does_until_it_is_gone(tmp_path: Path) -> None:
-    folder = written(tmp_path, 1)
-    process, got = holder(folder, 0)
-    with claimed(folder, 0) as ours:
-        assert got and not ours
-    with claimed(folder, 2) as ours:
-        assert ours, "another shard is free"
-        assert not holder(folder, 2)[1]
-    process.kill()
-    process.join()
-    with claimed(folder, 0) as ours:
-        assert ours, "the claim went with who held it"
-    with claimed(folder, 1) as ours:
-        assert not ours, "it is there already"
-    assert not list(folder.glob(".*"))
-
-
-def test_a_claim_is_not_inherited_by_processes_that_load(tmp_path: Path) -> None:
-    """They may outlive a killed writer by seconds."""
-    begin(tmp_path, WANTED)
-    with claimed(tmp_path, 0) as ours:
-        child = mp.get_context("fork").Process(target=signal.pause)
-        child.start()
-        assert ours
-    process, got = holder(tmp_path, 0)
-    for each in (process, child):
-        each.kill()
-        each.join()
-    assert got
-
-
-def test_on_a_disk_without_locks_everything_is_everybodys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def none(*_: object) -> None:
-        raise OSError(95, "Operation not supported")
-
-    monkeypatch.setattr(under_test.fcntl, "lockf", none)
-    folder = written(tmp_path)
-    with claimed(folder, 0) as ours:
-        assert not ours, "it is there"
-    finish(folder, WANTED, TARGETS)
-    Store(folder).check()
-
-
-def test_a_shard_that_changed_since_it_was_written_is_written_again(tmp_path: Path) -> None:
-    folder = written(tmp_path)
-    held = bytearray((folder / "shard-00001.npy").read_bytes())
-    held[-7] ^= 4
-    (folder / "shard-00001.npy").write_bytes(held)
-    with pytest.raises(ValueError, match=r"shard-00001.npy is not what was written: the same command writes it again"):
-        finish(folder, WANTED, TARGETS)
-    assert missing(folder, WANTED) == [1] and not (folder / "manifest.json").exists()
-    write_shard(folder, WANTED, 1, chunks(1))
-    finish(folder, WANTED, TARGETS)
-    Store(folder).check()
-
-
-@pytest.mark.parametrize("targets", [TARGETS[:6], TARGETS - 1, TARGETS + 14])
-def test_true_classes_that_cannot_be_are_refused(targets: np.ndarray[Any, Any], tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="true classes are 7 numbers below 20, one a sample"):
-        finish(written(tmp_path), WANTED, targets)
-
-
-def test_one_who_comes_late_to_the_finish_finds_the_store(store: Path) -> None:
-    before = bytes_of(store)
-    assert finish(store, WANTED, TARGETS) == Store(store).manifest
-    with claimed(store, 1) as ours:
-        assert not ours
-    assert bytes_of(store) == before
-
-
-def test_what_a_finish_that_was_killed_left_is_taken_away(store: Path, tmp_path: Path) -> None:
-    whole = bytes_of(store)
-    again = written(tmp_path / "again")
-    for name, held in whole.items():
-        (again / name).write_bytes(held)
-    for name in (".shard-00001.npy.lock", ".finish.lock", ".manifest.json.12@host"):
-        (again / name).write_text("")
-    (again / ".nfs0001").write_text("theirs")
-    assert begin(again, WANTED)
-    assert bytes_of(again) == whole | {".nfs0001": b"theirs"}
-
-
-def test_a_disk_that_is_too_small_is_said_before_anything_is_labelled(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    usage: Any = shutil.disk_usage(tmp_path)
-    room = 7 * 4 * LAYOUT.bytes_a_view + 4 * 7
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=room))
-    check_room(tmp_path / "not" / "yet", WANTED)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=room - 1))
-    with pytest.raises(
-        ValueError, match=r"0\.00 GB of labels do not fit on the disk .* fewer --crops or a smaller --top"
-    ):
-        check_room(tmp_path / "not" / "yet", WANTED)
-    check_room(written(tmp_path / "begun", 0), WANTED)
-
-
-def _full(folder: Path, room: int) -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
-    try:
-        write_shard(folder, WANTED, 1, chunks(1))
-    except ValueError as error:
-        (folder.parent / "said").write_text(str(error)[:room])
-        os._exit(
-            0 if "could not be written (File too large): make room, then the same command goes on" in str(error) else 1
-        )
-
-
-@pytest.mark.parametrize("room", [100, 300, 450])
-def test_a_disk_that_is_full_is_one_sentence_and_leaves_no_half_of_a_shard(room: int, tmp_path: Path) -> None:
-    folder = written(tmp_path / "store", 0)
-    before = bytes_of(folder)
-    process = mp.get_context("fork").Process(target=_full, args=(folder, room))
-    process.start()
-    process.join()
-    assert process.exitcode == 0
-    assert bytes_of(folder) == before
-    write_shard(folder, WANTED, 1, chunks(1))
-    assert missing(folder, WANTED) == [2]
-
-
-def _all(folder: Path, start: Any) -> None:
-    start.wait()
-    begin(folder, WANTED)
-    for number in range(3):
-        with claimed(folder, number) as ours:
-            if ours:
-                write_shard(folder, WANTED, number, chunks(number))
-    if not missing(folder, WANTED):
-        finish(folder, WANTED, TARGETS)
-
-
-@pytest.mark.parametrize("round", range(5))
-def test_many_who_begin_and_finish_at_the_same_moment_make_one_store(round: int, store: Path, tmp_path: Path) -> None:
-    context: Any = mp.get_context("fork")
-    start, folder = context.Event(), tmp_path / "shared"
-    crowd = [context.Process(target=_all, args=(folder, start)) for _ in range(6)]
-    for process in crowd:
-        process.start()
-    start.set()
-    for process in crowd:
-        process.join()
-    assert [process.exitcode for process in crowd] == [0] * 6
-    assert bytes_of(folder) == bytes_of(store)
-
-
-def test_a_manifest_in_the_making_is_the_one_asked_for(tmp_path: Path) -> None:
-    begin(tmp_path, WANTED)
-    assert isinstance(under_test.manifests.read(tmp_path, "unfinished.json"), Manifest)
-    assert under_test.manifests.read(tmp_path, "unfinished.json") == WANTED
+def test_pairs_of_sentences_are_labelled_as_images_are(tmp_path: Path) -> None:
+    pairs: Seen = Pairs(50)
+    asked = Panel([Expert(name="reader", model=Reader())], 2)
+    wanted = settings(tmp_path, crops=1, label_kind="full", shard_samples=16)
+    write_labels(tmp_path, request(pairs, asked, wanted), pairs, asked, Work())
+    store = Store(tmp_path)
+    store.check()
+    assert store.layout.bytes_a_view == 4 and store.manifest.crops is None
+    said = Reader()(Pairs(50).tokens).softmax(-1).detach().numpy()
+    held = np.concatenate([store.records(sample)["probabilities"] for sample in range(50)])
+    assert np.abs(held - said).max() < 0.02
+    assert store.targets().tolist() == Pairs(50).follows.tolist()

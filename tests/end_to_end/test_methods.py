@@ -1,4 +1,4 @@
-"""Every method from float to two bits on digits: it learns, it can be stopped, and what it leaves is what it trained."""
+"""Every method from float to two bits on digits: it learns, can be stopped, and leaves what it trained."""
 
 from __future__ import annotations
 

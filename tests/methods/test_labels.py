@@ -13,11 +13,11 @@ import pytest
 
 from stillbit.data.settings import DataSettings
 from stillbit.data.sources import open_source
-from stillbit.distill.labels import Standing
 from stillbit.distill.layout import dense
 from stillbit.distill.seen import Images
 from stillbit.distill.settings import TeacherSettings, WriteSettings
 from stillbit.distill.store import Store
+from stillbit.distill.write import Standing
 from stillbit.methods import build
 from stillbit.methods import target as targets
 from stillbit.methods.labels import Asked, Outcome, estimate, open_panel, reinfer, write

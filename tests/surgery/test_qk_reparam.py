@@ -72,6 +72,26 @@ def test_without_the_query_bias_it_would_be_another_function(kind: type[nn.Modul
     assert (merged(x) - expected).abs().max() > 0.01, "this test could not see a dropped b_q W_k x"
 
 
+def test_its_gradients_are_those_of_the_formula_written_out() -> None:
+    original, merged, x = both()
+    x.requires_grad_()
+    heads, scale = merged.num_heads, merged.scale
+    merged(x).square().sum().backward()
+    found = [t.grad.clone() for t in (x, merged.qk.weight, merged.qk.bias, merged.v.weight, merged.v.bias)]
+
+    inputs = [t.detach().clone().requires_grad_() for t in (x, *merged.qk.parameters(), *merged.v.parameters())]
+    tokens, qk, c, v, b = inputs
+    mixed = []
+    for head in range(heads):
+        rows = slice(head * 24, (head + 1) * 24)
+        logits = (tokens @ qk[rows].T + c[rows]) @ tokens.mT * scale
+        mine = slice(head * 8, (head + 1) * 8)
+        mixed.append(logits.softmax(-1) @ (tokens @ v[mine].T + b[mine]))
+    torch.nn.functional.linear(torch.cat(mixed, -1), original.proj.weight, original.proj.bias).square().sum().backward()
+    for mine, wanted in zip(found, inputs, strict=True):
+        torch.testing.assert_close(mine, wanted.grad, rtol=1e-10, atol=1e-10)
+
+
 def test_the_key_bias_moves_all_logits_of_a_query_alike_and_is_not_needed() -> None:
     original: Any
     original, merged, x = both()

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from stillbit.data.batch import Batch
+from stillbit.train.distributed import join
 from stillbit.train.hooks import Hook
-from stillbit.train.loop import parts, seed
-from stillbit.train.settings import OptimSettings
+from stillbit.train.loop import Loop, parts, seed
+from stillbit.train.settings import MachineSettings, OptimSettings
 from stillbit.train.state import Training
 from stillbit.train.stop import Stop, Stopped
 from stillbit.train.task import Losses
@@ -234,3 +235,21 @@ def test_the_loop_knows_nothing_of_bits() -> None:
     while left:
         seen, left = seen | left, {found for name in left for found in imports(name)} - seen
     assert {name.split(".")[1] for name in seen} == {"train", "data"} and "stillbit.data.chance" in seen
+
+
+def test_patience_ends_a_training_whose_best_epoch_is_long_ago() -> None:
+    class Judge(Hook):
+        name = "judge"
+        scores = iter([1.0, 3.0, 2.0, 2.5, 9.0])
+
+        def after_epoch(self, training: Training) -> None:
+            score = next(self.scores)
+            if score > training.best.get("top1", 0.0):
+                training.best = {"epoch": training.epoch, "top1": score}
+
+    training = tiny.training()
+    loop = Loop(tiny.classify(), [Judge()], MachineSettings(), join("cpu"), None)
+    loop.fit(training, tiny.loader(), 5, Stop(), patience=2)
+    assert (training.epoch, training.best) == (4, {"epoch": 2, "top1": 3.0})
+    loop.fit(training, tiny.loader(), 5, Stop(), patience=2)
+    assert training.epoch == 4, "resumed, it has ended already"

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from stillbit.distill.labels import Standing
+from stillbit.distill.write import Standing
 
 EVERY = 30.0
 """Seconds between two plain lines."""

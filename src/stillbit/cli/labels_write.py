@@ -18,7 +18,7 @@ from stillbit.data.settings import DataSettings
 from stillbit.distill.settings import TeacherSettings, WriteSettings
 
 if TYPE_CHECKING:
-    from stillbit.distill.labels import Written
+    from stillbit.distill.write import Written
     from stillbit.methods.labels import Asked, Estimate
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from stillbit.distill.label import Labeller
+from stillbit.distill.labeller import Labeller
 
 BATCHES = 12
 SECONDS = 20.0

@@ -64,9 +64,10 @@ def mimicry(student: Float[Tensor, "*batch width"], teacher: Float[Tensor, "*bat
 
 def relations(x: Float[Tensor, "*batch tokens width"]) -> Float[Tensor, "*batch tokens tokens"]:
     """How alike the tokens of a head are, ``x x^T`` over its Frobenius norm: Q-ViT's G (arXiv 2210.06707)."""
-    products = x.float() @ x.float().mT
-    size: Tensor = torch.linalg.matrix_norm(products, keepdim=True)
-    return products / size.clamp_min(torch.finfo(torch.float32).tiny)
+    with torch.autocast(x.device.type, enabled=False):  # which would multiply in bfloat16 again
+        products = x.float() @ x.float().mT
+        size: Tensor = torch.linalg.matrix_norm(products, keepdim=True)
+        return products / size.clamp_min(torch.finfo(torch.float32).tiny)
 
 
 def similarity(

@@ -25,7 +25,7 @@ from stillbit.distill.layout import FLIP, Layout
 from stillbit.distill.manifest import Crops, Manifest, Teacher
 from stillbit.distill.matches import data_of, labels_of
 from stillbit.distill.settings import ImportSettings
-from stillbit.distill.write import begin, check_room, claimed, finish, missing, write_shard
+from stillbit.distill.shards import begin, check_room, claimed, finish, missing, write_shard
 
 HALF_EXACT = 2048
 """Whole numbers up to this one are exact in 16 bits, as FKD can store the numbers of classes."""

@@ -26,10 +26,11 @@ class Related:
         """``student`` comes bare; it and the teacher must have attentions of the same names, heads and tokens."""
         self.task, self.strength = task, strength
         self.mine, self.theirs = _attentions(student), _attentions(task.teacher)
-        if not self.mine or self.mine.keys() != self.theirs.keys():
+        heads, others = ({name: m.num_heads for name, m in found.items()} for found in (self.mine, self.theirs))
+        if not heads or heads != others:
             raise ValueError(
-                "relations are compared attention by attention, and the teacher's are not the student's "
-                f"({len(self.theirs)} and {len(self.mine)}): take a teacher of the student's kind, such as "
+                "relations are compared head by head, and the teacher's attentions are not the student's "
+                f"({_counted(others)}, and {_counted(heads)}): take a teacher of the student's kind, such as "
                 "--teacher self"
             )
         own = [place for name, layer in self.mine.items() for place in _places(name, layer)]
@@ -59,6 +60,10 @@ class Related:
 def _attentions(model: nn.Module) -> dict[str, Any]:
     """Attentions with a fused qkv, by name."""
     return {n: m for n, m in model.named_modules() if hasattr(m, "qkv") and hasattr(m, "num_heads")}
+
+
+def _counted(heads: dict[str, int]) -> str:
+    return f"{len(heads)} with {sum(heads.values())} heads" if heads else "none with queries and keys"
 
 
 def _rectified(layer: Any) -> bool:

@@ -12,14 +12,14 @@ from stillbit.data.source import Source
 from stillbit.data.sources import open_source
 from stillbit.distill import cost
 from stillbit.distill.again import Again, again
-from stillbit.distill.label import Labeller
-from stillbit.distill.labels import Standing, Work, Written, request, write_labels
+from stillbit.distill.labeller import Labeller
 from stillbit.distill.manifest import Manifest
 from stillbit.distill.panel import Expert, Panel, Precision
 from stillbit.distill.seen import Images
 from stillbit.distill.settings import TeacherSettings, WriteSettings
+from stillbit.distill.shards import check_room
 from stillbit.distill.store import Store
-from stillbit.distill.write import check_room
+from stillbit.distill.write import Standing, Work, Written, request, write_labels
 from stillbit.methods import build
 from stillbit.methods.target import Target, open_target
 from stillbit.surgery.compile import compile_blocks, repeated_blocks

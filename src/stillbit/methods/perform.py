@@ -31,7 +31,7 @@ from stillbit.train.environment import environment
 from stillbit.train.evaluate import Evaluation, evaluate, judged
 from stillbit.train.hooks import Hook
 from stillbit.train.log import Log
-from stillbit.train.loop import Loop, seed
+from stillbit.train.loop import Loop, seed, stale
 from stillbit.train.place import place
 from stillbit.train.progress import Progress
 from stillbit.train.run_folder import RunFolder
@@ -110,7 +110,7 @@ def _heading(recipe: Recipe, folder: RunFolder, data: Data, made: _Made, share: 
     device = f"{share.world} x {share.device.type}{', bfloat16' * recipe.machine.amp}"
     what = f"[bold]{recipe.method}[/] {bits}, {recipe.model.model}, {parameters:.2f} M parameters, on {device}"
     images = f"{len(data.train):,} + {len(data.val):,} images of {len(data.train.classes)} classes"
-    if training.epoch >= recipe.schedule.epochs:
+    if training.epoch >= recipe.schedule.epochs or stale(training, recipe.schedule.patience):
         where = f"has ended already, in {folder.path}"
     elif folder.checkpoint is not None:
         where = f"goes on after step {training.step} of {folder.checkpoint}"
@@ -203,7 +203,8 @@ class _Run:
         with stop.listening():  # until all is saved: torchrun passes on the Ctrl-C that the terminal sent already
             try:
                 with self.progress:
-                    self.loop.fit(self.training, self.loader, self.recipe.schedule.epochs, stop)
+                    wanted = self.recipe.schedule
+                    self.loop.fit(self.training, self.loader, wanted.epochs, stop, patience=wanted.patience)
             except Stopped as stopped:
                 self.checkpoints.save(self.training, "last.pt")
                 return Result(self.folder, None, self.training.best, stopped.signal or signal.SIGTERM)

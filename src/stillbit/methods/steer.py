@@ -55,6 +55,10 @@ def scheduled(recipe: Recipe) -> ScheduleSettings:
     schedule, last = recipe.schedule, recipe.dynamics.anneal.anneal_epochs
     if not last:
         return schedule
+    if schedule.patience is not None:
+        raise ValueError(
+            "--patience could end a training before its annealing: leave out --patience or --anneal-epochs"
+        )
     if last >= schedule.epochs:
         raise ValueError(
             f"--anneal-epochs {last} are the last of --epochs {schedule.epochs}, and weights have to be trained before "

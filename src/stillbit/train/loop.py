@@ -32,9 +32,12 @@ class Loop:
         """``clip`` is the largest norm of all gradients."""
         self.task, self.hooks, self.machine, self.share, self.clip = task, hooks, machine, share, clip
 
-    def fit(self, training: Training, loader: Loader, epochs: int, stop: Stop) -> None:
-        """Train; raises `Stopped` between two steps when any process was asked to stop."""
-        while training.epoch < epochs:
+    def fit(self, training: Training, loader: Loader, epochs: int, stop: Stop, *, patience: int | None = None) -> None:
+        """Train; raises `Stopped` between two steps when any process was asked to stop.
+
+        With ``patience`` it ends when the best epoch was so many epochs ago.
+        """
+        while training.epoch < epochs and not stale(training, patience):
             training.model.train()
             for batch in loader.epoch(training.epoch, start=training.batch):
                 images, asked = distributed.agree(len(batch.targets), stop.asked)
@@ -79,6 +82,12 @@ class Loop:
         training.optimizer.step()
         for hook in self.hooks:
             hook.after_update(training)
+
+
+def stale(training: Training, patience: int | None) -> bool:
+    """Whether the best epoch was ``patience`` epochs ago; a function of what a checkpoint holds."""
+    best = training.best.get("epoch")
+    return patience is not None and best is not None and training.epoch - best >= patience
 
 
 def parts(batch: Batch, count: int) -> Iterator[tuple[Batch, float, bool]]:

@@ -51,10 +51,13 @@ class ScheduleSettings:
     """Learning rate of the first step of a warm-up."""
     min_lr: float = 0.0
     """Learning rate at the end."""
+    patience: int | None = None
+    """Stop when the best epoch was so many epochs ago; never, if not given."""
 
     def __post_init__(self) -> None:
         """Refuse a schedule that never begins or never ends."""
         _at_least("epochs", self.epochs, 1)
+        _at_least("patience", self.patience, 1)
         _at_least("warmup-lr", self.warmup_lr, 0.0)
         _at_least("min-lr", self.min_lr, 0.0)
         if not 0 <= self.warmup_epochs < self.epochs:

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from stillbit.data.look import Look
-from stillbit.distill.label import Labeller
-from stillbit.distill.labels import request
+from stillbit.distill.labeller import Labeller
 from stillbit.distill.layout import dense
 from stillbit.distill.panel import Expert, Panel
+from stillbit.distill.write import request
 from tests.distill.teachers import LOOK, Pairs, Reader, Zoo, images, network, panel, settings
 
 PLAIN = Look((8, 8), 3, (0.0,) * 3, (1 / 255,) * 3)
