@@ -123,7 +123,9 @@ def _with_activations(plan: Plan, settings: QuantSettings) -> Plan:
             return AttentionSpec(token, token, value, probability, spec.merge, settings.rectify)
         return spec
 
-    return Plan(tuple(replace(rule, spec=changed(rule)) for rule in plan.rules))
+    needed = {"@attention"} if settings.rectify else set()
+    rules = (replace(r, spec=changed(r), optional=r.optional and r.pattern not in needed) for r in plan.rules)
+    return Plan(tuple(rules))
 
 
 def look_of(recipe: Recipe, model: Any) -> Look:

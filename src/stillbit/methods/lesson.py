@@ -184,6 +184,8 @@ def _inside(task: FromTeacher, recipe: Recipe, student: Any) -> Task:
         raise ValueError("--relations and --features look inside of blocks, which --torchcompile closes: leave it out")
     if settings.relations and settings.features:
         raise ValueError("--relations and --features are two ways to look inside: leave out one of them")
+    if settings.relations and recipe.quant is not None and recipe.quant.merge_qk:
+        raise ValueError("--relations compares queries and keys, which --merge-qk makes one: leave out one of the two")
     if settings.relations:
         return Related(task, student, settings.relations)
     return Mimics(task, student, settings.features) if settings.features else task

@@ -85,6 +85,10 @@ class QuantSettings:
             raise ValueError(f"--calibration-images is at least 1, got {self.calibration_images}")
         if self.weights_last and self.merge_qk:
             raise ValueError("--merge-qk makes new weights at the beginning, and --weights-last quantizes at the end")
+        if self.rectify and self.merge_qk:
+            raise ValueError("--rectify is for queries and keys, which --merge-qk makes one: leave out one of the two")
+        if self.weights_last and self.weight == "learned_bits":
+            raise ValueError("--weight learned_bits learns while weights train, and --weights-last leaves them float")
         learned = "learned_bits" in (self.weight, self.activation)
         for name in ("bit_budget", "bit_budget_strength", "bit_freeze"):
             if not learned and getattr(self, name) != getattr(QuantSettings, name):
