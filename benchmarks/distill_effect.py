@@ -46,9 +46,9 @@ class Settings:
     """Convolutions learn fractals faster than attention does."""
     student: str = "vit_pico_patch4_32"
     teacher_epochs: int = 5
-    float_epochs: int = 8
+    float_epochs: int = 16
     """Of the student, before it gets few bits."""
-    epochs: int = 5
+    epochs: int = 4
     views: int = 12
     """Stored crops of an image."""
     bits: tuple[str, ...] = ("w2a2", "w3a3")
@@ -67,10 +67,10 @@ def main(settings: Settings) -> None:
     stillbit("data", "fractals", "--output", folder / "fractals", *words)
     with ThreadPoolExecutor(settings.jobs) as pool:
         floats = {
-            "teacher": (settings.teacher, settings.teacher_epochs),
-            "float": (settings.student, settings.float_epochs),
+            "teacher": (settings.teacher, settings.teacher_epochs, "--lr", 1e-3, "--warmup-epochs", 1),
+            "float": (settings.student, settings.float_epochs, "--lr", 2e-3, "--warmup-epochs", 2),
         }
-        list(pool.map(lambda one: train(settings, one[0], "fp", *one[1], 0, *WARM), floats.items()))
+        list(pool.map(lambda one: train(settings, one[0], "fp", *one[1][:2], 0, *one[1][2:]), floats.items()))
         writing = labels(settings)
         cells = [(bits, way, seed) for seed in settings.seeds for bits in settings.bits for way in settings.ways]
         results = list(pool.map(lambda cell: student(settings, *cell), cells))
@@ -87,7 +87,6 @@ def main(settings: Settings) -> None:
     print(f"{time.perf_counter() - begun:.0f} s")
 
 
-WARM = ("--lr", 1e-3, "--warmup-epochs", 1)
 CROPS = ("--scale", 0.35, 1)
 
 

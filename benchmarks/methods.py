@@ -1,6 +1,6 @@
 """Every method beside every other: digits at two bits, the same float start, the same steps, several seeds.
 
-    python benchmarks/methods.py --work /tmp/methods --output benchmarks/results
+    python benchmarks/methods.py --work /tmp/methods --output benchmarks/results --page docs/methods/compared.md
     python benchmarks/methods.py --work /tmp/try --seeds 0 --epochs 2 --float-epochs 3 --methods lsq ofq
 
 It says that all of them work and what a step of each costs beside LSQ. It does not say which is best on ImageNet: eight
@@ -32,6 +32,7 @@ from stillbit.methods.recipe import ModelSettings, Recipe
 from stillbit.train.settings import MachineSettings, OutputSettings, ScheduleSettings
 
 CROPS = AugmentSettings(scale=(0.7, 1.0), hflip=0.0)
+MARKS = "<!-- the table of benchmarks/methods.py -->", "<!-- its end -->"
 SHORT = {"freeze": {"freeze_momentum": 0.02}}
 """Published for a hundred thousand steps; in a hundred, a running mean of the last thousand has seen nothing."""
 
@@ -47,7 +48,8 @@ class Settings:
     bits: str = "w2a2"
     model: str = "vit_pico_patch4_32"
     img_size: int = 16
-    float_epochs: int = 10
+    float_epochs: int = 30
+    """A teacher that cannot read teaches nothing, and some methods are their own."""
     epochs: int = 6
     batch_size: int = 64
     lr: float = 1e-3
@@ -56,6 +58,8 @@ class Settings:
     jobs: int = 2
     output: Path | None = None
     """A folder: the result goes there as JSON and Markdown."""
+    page: Path | None = None
+    """A page with the two marks: what stands between them becomes the table."""
 
 
 def main(settings: Settings) -> None:
@@ -68,9 +72,8 @@ def main(settings: Settings) -> None:
         parents, rest = cells[: len(settings.seeds)], cells[len(settings.seeds) :]
         held: dict[tuple[str, int], dict[str, Any]] = {}
         for group in (parents, rest):
-            for cell, result in zip(
-                group, pool.map(train, [settings] * len(group), *zip(*group, strict=True)), strict=True
-            ):
+            results = pool.map(train, [settings] * len(group), *zip(*group, strict=True))
+            for cell, result in zip(group, results, strict=True):
                 held[cell] = result
                 print(f"{cell[0]:>12} seed {cell[1]}: {result['top1']:.1f} %, {result['seconds']:.1f} s", flush=True)
     text = table(settings, held)
@@ -78,9 +81,16 @@ def main(settings: Settings) -> None:
     if settings.output is not None:
         (settings.output / "methods.md").write_text(text)
         rows = [{"method": method, "seed": seed, **result} for (method, seed), result in held.items()]
-        about = {"settings": {**asdict(settings), "work": None, "output": None}, "date": str(date.today())}
+        about = {
+            "settings": {**asdict(settings), "work": None, "output": None, "page": None},
+            "date": str(date.today()),
+        }
         about |= {"hardware": hardware(settings), "runs": rows}
         (settings.output / "methods.json").write_text(json.dumps(about, indent=1) + "\n")
+    if settings.page is not None:
+        before, _, rest = settings.page.read_text().partition(MARKS[0])
+        after = rest.partition(MARKS[1])[2]
+        settings.page.write_text(f"{before}{MARKS[0]}\n\n{text}\n{MARKS[1]}{after}")
     print(f"{time.perf_counter() - begun:.0f} s")
 
 
@@ -151,26 +161,26 @@ def table(settings: Settings, held: dict[tuple[str, int], dict[str, Any]]) -> st
     lines = ["| method | top1 | each seed | spread | seconds | beside LSQ |", "|---|---:|---:|---:|---:|---:|"]
     for method in settings.methods:
         mine = [held[method, seed] for seed in settings.seeds]
-        scores = [result["top1"] for result in mine]
-        ratio = "-"
-        if "lsq" in settings.methods:
-            ratio = f"{statistics.median(held[method, s]['seconds'] / held['lsq', s]['seconds'] for s in settings.seeds):.2f}"
+        scores, seconds = ([result[name] for result in mine] for name in ("top1", "seconds"))
+        plain = [held["lsq", seed]["seconds"] for seed in settings.seeds if ("lsq", seed) in held]
+        ratios = [one / other for one, other in zip(seconds, plain, strict=False)]
         row = (
             method,
             f"{statistics.mean(scores):.1f} %",
             " ".join(f"{score:.1f}" for score in scores),
             f"{max(scores) - min(scores):.1f}",
-            f"{statistics.median(result['seconds'] for result in mine):.1f}",
-            ratio,
+            f"{statistics.median(seconds):.1f}",
+            f"{statistics.median(ratios):.2f}" if ratios else "-",
         )
         lines.append(f"| {' | '.join(row)} |")
-    parents = ", ".join(f"{held['fp', seed]['top1']:.1f} %" for seed in settings.seeds)
+    parents = ", ".join(f"{held['fp', seed]['top1']:.1f}" for seed in settings.seeds)
     about = (
-        f"scikit-learn's digits at {settings.img_size} pixels, {settings.model}, {settings.bits.upper()} with 8 bits at "
-        f"both ends. Each seed has a float model of its own, from where all begin ({settings.float_epochs} epochs, "
-        f"{parents}). {settings.epochs} epochs of {settings.batch_size} images a step, AdamW, lr {settings.lr:g}, the "
-        f"weight decay and the lowest rate of the recipe. {date.today()}, {hardware(settings)['processor']}, one thread "
-        f"a run, {settings.jobs} at a time; seconds with evaluation and writing."
+        f"scikit-learn's digits at {settings.img_size} pixels, {settings.model}, {settings.bits.upper()} with 8 bits "
+        f"at both ends. Each seed has a float model of its own, from where all begin: {parents} % after "
+        f"{settings.float_epochs} epochs. Then {settings.epochs} epochs, {settings.batch_size} images a step, AdamW, "
+        f"lr {settings.lr:g}, the weight decay and the lowest rate of the recipe. Top1 is that of the last epoch; the "
+        f"spread is largest less smallest. Seconds, evaluation and writing included, are medians. {date.today()}, "
+        f"{hardware(settings)['processor']}, one thread a run, {settings.jobs} at a time."
     )
     return "\n".join([*lines, "", about, ""])
 

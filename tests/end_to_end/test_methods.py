@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ import torch
 import stillbit
 from stillbit.data.settings import AugmentSettings, DataSettings
 from stillbit.distill.settings import TeacherSettings, WriteSettings
-from stillbit.layers.walk import weights
+from stillbit.layers.walk import quantizers, weights
 from stillbit.methods import RECIPES, labels
 from stillbit.methods.judge import judge
 from stillbit.methods.recipe import Recipe
@@ -147,6 +148,18 @@ def test_the_file_of_a_method_answers_as_its_run_does(ran: Ran) -> None:
         assert torch.equal(model.eval()(images), target.model(images))
     scores = judge(Target(model, target.recipe, "its file"), device="cpu").scores
     assert scores["top1"] == ran.result.best["top1"], "what was measured while it trained"
+
+
+def test_scales_of_tokens_survive_another_resolution(start: Path, tmp_path: Path) -> None:
+    """OFQ's, from 4 tokens to 9; without them any size will do."""
+    for name, granularity in (("token", "token"), ("tensor", "tensor")):
+        wanted = small.change(recipe("ofq", tmp_path, start), quant={"activation_granularity": granularity})
+        file = small.run(small.change(wanted, output={"experiment": name}))[0].model
+        assert file is not None
+        larger: Any = stillbit.load(file, img_size=12)
+        scales = {math.prod(quantizer.blocks) for _, role, quantizer in quantizers(larger) if role == "query"}
+        assert scales == {9 if name == "token" else 1}
+        assert larger.eval()(torch.randn(2, 1, 12, 12)).isfinite().all()
 
 
 @pytest.mark.parametrize("method", RECIPES)

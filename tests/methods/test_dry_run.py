@@ -10,8 +10,10 @@ import pytest
 from rich.console import Console
 
 from stillbit.distill.layout import Layout
+from stillbit.dynamics.settings import AnnealSettings
 from stillbit.methods.dry_run import dry_run
 from stillbit.methods.recipe import Recipe
+from stillbit.models import names
 from tests.distill import stores
 from tests.methods import small
 
@@ -78,6 +80,14 @@ def test_labels_of_other_images_are_found_out_dry_too(tmp_path: Path) -> None:
     store = stores.small(tmp_path / "store", count=50)
     with pytest.raises(ValueError, match="has labels for row, and this is digits"):
         dry_run(small.recipe("fp", tmp_path, distill={"labels": store, "crops": 1}))
+
+
+def test_start_weights_are_not_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    create = names.create
+    monkeypatch.setattr(names, "create", lambda name, **said: asked.append(said["pretrained"]) or create(name, **said))
+    told(small.recipe("ofq", tmp_path, model={"pretrained": True}, dynamics={"anneal": AnnealSettings()}))
+    assert asked and not any(asked)
 
 
 def test_a_teacher_is_part_of_the_cost_and_its_weights_are_not_fetched(tmp_path: Path) -> None:

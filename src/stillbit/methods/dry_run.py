@@ -71,11 +71,11 @@ def dry_run(recipe: Recipe) -> Table:
 def _quick(recipe: Recipe) -> Recipe:
     """The recipe without what takes long at the beginning and says nothing about the cost of the rest.
 
-    A store that is not written yet is not missed: its labels cost what true ones cost.
+    A store that is not written yet is not missed: its labels cost what true ones cost. Nothing is downloaded.
     """
     quant = None if recipe.quant is None else replace(recipe.quant, calibration_images=16)
     data, distill = replace(recipe.data, workers=0), replace(recipe.distill, taught=False)
-    return replace(recipe, quant=quant, data=data, distill=distill)
+    return replace(recipe, quant=quant, data=data, distill=distill, model=replace(recipe.model, pretrained=False))
 
 
 def _bill(recipe: Recipe, counts: Counts, steps: int, images: int, world: int, cost: Cost) -> list[tuple[str, str]]:
