@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,3 +66,10 @@ def test_mistakes_get_one_sentence_with_the_fix(tmp_path: Path) -> None:
     refused("did you mean digits? use one of folder, fractals, digits, wds, hfds/NAME", dataset="digit")
     refused("unknown dataset 'imagenet'", dataset="imagenet")
     refused("unknown dataset 'hfds': use one of", dataset="hfds")
+
+
+@pytest.mark.parametrize(("split", "flag"), [("train", "--train-split"), ("val", "--val-split")])
+def test_a_set_with_two_splits_of_its_own_has_no_other(split: Any, flag: str) -> None:
+    settings = DataSettings(dataset="digits", train_split="validation", val_split="test")
+    with pytest.raises(ValueError, match=f"digits have their own two splits.*: leave out {flag}"):
+        open_source(settings, split)

@@ -16,8 +16,11 @@ from rich.table import Table
 
 from stillbit.cli.options import parse
 from stillbit.data.settings import DataSettings
+from stillbit.data.whole import whole
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from stillbit.distill.about import About
     from stillbit.distill.store import Store
 
@@ -83,6 +86,8 @@ def _info(asked: LabelsInfo) -> int:
     from stillbit.distill.store import Store
 
     console, store = Console(), Store(asked.store)
+    store.check()
+    page = None if asked.sheet is None else _sheet(store, asked, asked.sheet)
     found = about(store, asked.images or None)
     if asked.json:
         console.print_json(data=_plain(store, found))
@@ -92,21 +97,22 @@ def _info(asked: LabelsInfo) -> int:
         for name, said in {**_made(store), **_like(store, found)}.items():
             table.add_row(name, said)
         console.print(table, highlight=False)
-    if asked.sheet is not None:
-        _draw(store, asked, asked.sheet)
+    if asked.sheet is not None and page is not None:
+        with whole(asked.sheet) as temporary:
+            page.save(temporary, format="PNG")
         Console(stderr=asked.json).print(f"drawn: {asked.sheet}", markup=False, highlight=False, soft_wrap=True)
     return 0
 
 
-def _draw(store: Store, asked: LabelsInfo, path: Path) -> None:
+def _sheet(store: Store, asked: LabelsInfo, path: Path) -> Image:
+    """The contact sheet; what is wrong with the images or the folder is said before anything else is."""
     from stillbit.data.sources import open_source
-    from stillbit.data.whole import whole
     from stillbit.distill.sheet import sheet
 
+    if not path.parent.is_dir():
+        raise ValueError(f"there is no folder {path.parent} for the contact sheet: make it first")
     data = DataSettings(data_dir=asked.data_dir, dataset=asked.dataset, train_split=asked.train_split)
-    page = sheet(store, open_source(data, "train"))
-    with whole(path) as temporary:
-        page.save(temporary, format="PNG")
+    return sheet(store, open_source(data, "train"))
 
 
 def _made(store: Store) -> dict[str, str]:

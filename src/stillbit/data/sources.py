@@ -15,6 +15,7 @@ from stillbit.data.source import Source
 from stillbit.data.tars import Tars
 
 Split = Literal["train", "val"]
+_SPLITS = {"train": DataSettings.train_split, "val": DataSettings.val_split}
 _KINDS = ("folder", "fractals", "digits", "wds", "hfds/NAME")
 
 
@@ -24,6 +25,9 @@ def open_source(settings: DataSettings, split: Split) -> Source:
     named = settings.train_split if split == "train" else settings.val_split
     if kind == "folder" and settings.data_dir is not None and is_cache(settings.data_dir):
         kind = "fractals"
+    if kind in ("digits", "fractals") and named != _SPLITS[split]:
+        flag = "--train-split" if split == "train" else "--val-split"
+        raise ValueError(f"{kind} have their own two splits, and none is called {named!r}: leave out {flag}")
     if settings.fresh and kind != "fractals":
         raise ValueError(f"only fractals can be drawn fresh, and this is {settings.dataset}: leave out --fresh")
     match kind, rest:

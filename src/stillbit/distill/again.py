@@ -31,6 +31,8 @@ class Again(NamedTuple):
     """Views whose record came out the same, bit by bit."""
     largest: float
     """The largest difference of a probability."""
+    name: str
+    """The image with that difference."""
 
 
 def again(store: Store, source: Source, panel: Panel, count: int, seed: int = 0) -> list[Again]:
@@ -65,9 +67,10 @@ def _one(store: Store, source: Source, panel: Panel, shard: int, batch: int) -> 
     fill(records, panel(padded)[: len(held)], said.layout)
     blank = (held["flags"] & UNLABELLED) > 0
     records[blank] = held[blank]
-    far = np.abs(dense(records[~blank], said.layout) - dense(held[~blank], said.layout))
+    far = np.zeros(len(held))
+    far[~blank] = np.abs(dense(records[~blank], said.layout) - dense(held[~blank], said.layout)).max(-1)
     same = sum(a.tobytes() == b.tobytes() for a, b in zip(records, held, strict=True))
-    return Again(shard, batch, len(held), same, float(far.max(initial=0)))
+    return Again(shard, batch, len(held), same, float(far.max()), source.name(int(samples[far.argmax()])))
 
 
 def _pixels(store: Store, source: Source, panel: Panel, sample: int, held: ndarray[Any, Any]) -> Tensor:
