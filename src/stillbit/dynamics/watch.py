@@ -19,6 +19,8 @@ class Training(Protocol):
     epoch: int
     scores: dict[str, float]
     """What is logged with every epoch."""
+    best: dict[str, Any]
+    """The best evaluation so far, by which a run is judged."""
 
 
 class Watch(ABC):

@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from stillbit.dynamics.build import hooks, penalized
+from stillbit.dynamics.freeze_bits import FreezeBits
 from stillbit.dynamics.penalty import Penalized, Priced
 from stillbit.dynamics.ramp import Ramp
 from stillbit.methods.recipe import Recipe
 from stillbit.surgery.bitops import Budget
-from stillbit.surgery.freeze_bits import FreezeBits
 from stillbit.train.hooks import Hook
 from stillbit.train.settings import ScheduleSettings
 from stillbit.train.state import Training

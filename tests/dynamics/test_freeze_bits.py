@@ -12,8 +12,8 @@ from torch import nn
 
 import stillbit
 from stillbit import Plan, per_head
+from stillbit.dynamics.freeze_bits import FreezeBits, freeze_bits
 from stillbit.surgery.bitops import learned_bits
-from stillbit.surgery.freeze_bits import FreezeBits, freeze_bits
 from stillbit.train.hooks import Hook
 from tests.surgery import tiny
 
@@ -41,7 +41,7 @@ def test_bits_are_frozen_on_time_and_not_before() -> None:
     for step in range(1, 21):
         optimizer.zero_grad()
         model(tiny.images()).square().sum().backward()
-        training: Any = SimpleNamespace(step=step)
+        training: Any = SimpleNamespace(step=step, scores={}, best={})
         hook.before_update(training)
         optimizer.step()
         hook.after_update(training)

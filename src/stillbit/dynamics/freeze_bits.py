@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Protocol, final
+from typing import ClassVar, final
 
 from torch import Tensor, nn
 
+from stillbit.dynamics.watch import Training, Watch
+from stillbit.layers.walk import quantizers
 from stillbit.quantizers.learned_bits import LearnedBits
-from stillbit.surgery.bitops import learned_bits
-
-
-class Training(Protocol):
-    """What is read of a training."""
-
-    step: int
-    """Steps done."""
-    best: dict[str, Any]
-    """The best evaluation so far."""
 
 
 def freeze_bits(model: nn.Module) -> int:
@@ -28,7 +20,7 @@ def freeze_bits(model: nn.Module) -> int:
 
 
 @final
-class FreezeBits:
+class FreezeBits(Watch):
     """A hook of the training loop that freezes the bits of ``model``, the bare one, when its time has come.
 
     What is frozen stands in the model, so there is nothing else to remember: a training that goes on later than that
@@ -44,14 +36,6 @@ class FreezeBits:
         self.quantizers = _found(model)
         self.at = int(share * steps)
 
-    def before_update(self, training: Training) -> None:
-        """Bits still learn."""
-        return
-
-    def after_update(self, training: Training) -> None:
-        """The step is not counted yet."""
-        return
-
     def after_step(self, training: Training, losses: dict[str, Tensor]) -> None:
         """Freeze what is not frozen yet, from the given step on.
 
@@ -63,25 +47,9 @@ class FreezeBits:
             for quantizer in loose:
                 quantizer.freeze()
 
-    def after_epoch(self, training: Training) -> None:
-        """Nothing depends on epochs."""
-        return
-
-    def close(self) -> None:
-        """Nothing is open."""
-        return
-
-    def state(self) -> dict[str, Any]:
-        """Nothing but what the model remembers."""
-        return {}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """The inverse of ``state``."""
-        return
-
 
 def _found(model: nn.Module) -> list[LearnedBits]:
-    found = [quantizer for _, _, quantizer in learned_bits(model)]
+    found = [quantizer for *_, quantizer in quantizers(model) if isinstance(quantizer, LearnedBits)]
     if not found:
         raise ValueError("this model learns no bits: give its plan specs such as Spec(5, 'learned_bits')")
     return found
