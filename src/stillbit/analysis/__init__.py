@@ -1,0 +1,1 @@
+"""What is measured: each file computes one frozen record. ``plot`` alone draws, ``report`` alone makes pages."""
