@@ -5,7 +5,7 @@
 
 A step is that of the training loop: forward, cross-entropy, backward, AdamW, and whatever the variant adds. All take
 turns, each with a model of its own that begins with the same weights and next to a step of plain LSQ, to which its
-ratio is.
+ratio is. One row is plain LSQ again: what differs there is the machine.
 """
 
 from __future__ import annotations
@@ -182,6 +182,7 @@ def stepper(
 
 VARIANTS: dict[str, Callable[[Settings], Callable[[], None]]] = {
     PLAIN: stepper,
+    "plain LSQ again": stepper,
     "bin penalty": lambda s: stepper(s, penalty=lambda m: BinPenalty(m, bits=(s.bits,))),
     "oscillation tracker": lambda s: stepper(s, hooks=lambda m, t: [Oscillation(m, TrackSettings(track=True))]),
     "annealing": lambda s: stepper(s, hooks=lambda m, t: [Anneal(m, begin=0)]),

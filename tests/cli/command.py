@@ -85,11 +85,12 @@ def _main(words: list[str], log: Path, room: int | None, environment: dict[str, 
     sys.exit(code)  # only now, when nothing holds on to the processes that load images
 
 
-def boxed(words: str, *more: object) -> str:
-    """What tyro says, in a box, of a value or an option that it refuses."""
+def refused(words: str, *more: object) -> str:
+    """What is said of a word that cannot be: one sentence of ours, or the parser's box about options there are."""
     said = call(words, *more)
     assert said.code == 2 and not said.out, said
-    assert "Traceback" not in said.err and "--help" in said.err
+    assert "Traceback" not in said.err
+    assert "--help" in said.err or (said.err.startswith("stillbit: ") and said.err.count("\n") == 1), said.err
     return said.err
 
 

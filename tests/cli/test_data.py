@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from stillbit.data.settings import FractalSettings
-from tests.cli.command import boxed, call, everything, mistake, works
+from tests.cli.command import call, everything, mistake, refused, works
 
 SMALL = "--classes 2 --images 3 --val-images 2 --size 16 --workers 0"
 
@@ -37,9 +37,9 @@ def test_a_folder_with_something_else_in_it_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_drawn_is_refused(tmp_path: Path) -> None:
-    said = boxed(f"data fractals {SMALL} --output", tmp_path / "f", "--classes", 1)
+    said = refused(f"data fractals {SMALL} --output", tmp_path / "f", "--classes", 1)
     assert "at least two classes" in said and not (tmp_path / "f").exists()
-    assert "--output" in boxed("data fractals")
+    assert "--output" in refused("data fractals")
 
 
 def test_help_lists_every_setting() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.command import PLAIN, boxed, everything, mistake, works
+from tests.cli.command import PLAIN, everything, mistake, refused, works
 from tests.cli.pictures import pictures, text
 
 WORKERS = "--workers 0"
@@ -110,8 +110,8 @@ def test_a_run_without_that_checkpoint_says_which_it_has(folder: Path, tmp_path:
     for name in ("recipe.json", "last.pt"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     assert "has no best checkpoint: it has last" in mistake("evaluate", tmp_path)
-    assert "'best', 'last'" in boxed("evaluate --checkpoint first", tmp_path)
+    assert "'best', 'last'" in refused("evaluate --checkpoint first", tmp_path)
 
 
 def test_without_a_target_it_says_what_one_is() -> None:
-    assert "A run, a model file that stillbit wrote, or timm's name of a model." in boxed("evaluate")
+    assert "A run, a model file that stillbit wrote, or timm's name of a model." in refused("evaluate")

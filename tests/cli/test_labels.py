@@ -15,7 +15,7 @@ from stillbit.distill.about import about
 from stillbit.distill.layout import UNLABELLED, Layout
 from stillbit.distill.matches import data_of, labels_of
 from stillbit.distill.store import Store
-from tests.cli.command import boxed, call, mistake, works
+from tests.cli.command import call, mistake, refused, works
 from tests.distill.stores import manifest, random_records, small, store
 
 
@@ -130,7 +130,7 @@ def mistake_of_a_table(words: str, *more: object) -> str:
     ],
 )
 def test_what_cannot_be_asked_is_refused(words: str, sentence: str) -> None:
-    assert sentence in re.sub(r"[\s│]+", " ", boxed(f"labels info store {words}"))
+    assert sentence in re.sub(r"[\s│]+", " ", refused(f"labels info store {words}"))
 
 
 def test_what_is_no_store_is_one_sentence(tmp_path: Path) -> None:

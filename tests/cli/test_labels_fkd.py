@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from stillbit.distill.store import Store
-from tests.cli.command import boxed, everything, mistake, works
+from tests.cli.command import everything, mistake, refused, works
 from tests.data.pictures import folder
 from tests.distill.test_fkd import Calls, state
 from tests.distill.test_fkd_store import CLASSES, published
@@ -58,7 +58,7 @@ def test_a_file_that_would_run_something_is_told_and_leaves_no_store(images: Pat
 
 
 def test_what_cannot_be_asked_is_refused(images: Path, tmp_path: Path) -> None:
-    said = boxed("labels import-fkd x --data-dir y --output z --shard-samples 0")
+    said = refused("labels import-fkd x --data-dir y --output z --shard-samples 0")
     assert "a shard has at least one image" in said
     said = mistake("labels import-fkd", tmp_path / "gone", "--data-dir", images, "--output", tmp_path / "store")
     assert "there is no folder" in said and not (tmp_path / "store").exists()

@@ -14,7 +14,7 @@ import torch
 
 from stillbit.distill import manifest as manifests
 from stillbit.distill.store import TARGETS, Store
-from tests.cli.command import boxed, call, mistake, works
+from tests.cli.command import call, mistake, refused, works
 from tests.cli.pictures import pictures
 from tests.distill.stores import small, store
 
@@ -154,7 +154,7 @@ def test_data_of_another_kind_is_told(copy: Path) -> None:
     ],
 )
 def test_what_cannot_be_asked_is_refused(words: str, sentence: str) -> None:
-    assert sentence in re.sub(r"[\s│]+", " ", boxed(f"labels verify store {words}"))
+    assert sentence in re.sub(r"[\s│]+", " ", refused(f"labels verify store {words}"))
 
 
 def test_a_store_of_text_is_checked_byte_by_byte(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from stillbit.distill.store import Store
 from stillbit.models import names
 from stillbit.train import weights
-from tests.cli.command import boxed, call, everything, mistake, works
+from tests.cli.command import call, everything, mistake, refused, works
 from tests.cli.pictures import pictures, text
 from tests.cli.test_train import shown
 
@@ -113,7 +113,7 @@ def test_the_store_holds_no_path_of_this_machine(words: str, folder: Path, tmp_p
     ],
 )
 def test_options_that_mean_nothing_are_refused(more: str, said: str, words: str, tmp_path: Path) -> None:
-    text = " ".join(boxed(f"{words} {tmp_path / 'store'} {more}").replace("│", " ").split())
+    text = " ".join(refused(f"{words} {tmp_path / 'store'} {more}").replace("│", " ").split())
     assert said in text and not list(tmp_path.iterdir())
 
 
@@ -144,4 +144,4 @@ def test_a_teacher_of_other_classes_is_refused(words: str, folder: Path, tmp_pat
 
 def test_without_a_teacher_or_a_place_it_says_what_is_missing(tmp_path: Path) -> None:
     assert call("labels write").code == 2
-    assert "--teacher" in boxed("labels write --output x")
+    assert "--teacher" in refused("labels write --output x")

@@ -51,7 +51,7 @@ def test_a_switch_is_said_or_not() -> None:
         options("--no-wide")
 
 
-@pytest.mark.parametrize("words", [["--dept", "3"], ["--depth", "three"], ["--depth"], ["stray"], ["--depth", "-1"]])
+@pytest.mark.parametrize("words", [["--dept", "3"], ["--depth", "three"], ["--depth"], ["stray"]])
 def test_a_wrong_word_ends_the_program_with_what_was_meant(
     words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -61,6 +61,12 @@ def test_a_wrong_word_ends_the_program_with_what_was_meant(
     assert end.value.code == 2 and not out
     assert "--help" in err and "Traceback" not in err
     assert words[0] == "stray" or "--depth" in err
+
+
+def test_what_a_dataclass_refuses_is_one_sentence_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ValueError, match=r"^--depth is at least 0$"):
+        options("--depth", "-1")
+    assert capsys.readouterr() == ("", "")
 
 
 def test_help_shows_a_flag_with_its_meaning_and_its_default(capsys: pytest.CaptureFixture[str]) -> None:

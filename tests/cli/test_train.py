@@ -15,7 +15,7 @@ import torch
 
 from stillbit.methods import RECIPES, described
 from stillbit.methods.recipe import Recipe
-from tests.cli.command import PLAIN, boxed, call, everything, mistake, works
+from tests.cli.command import PLAIN, call, everything, mistake, refused, works
 from tests.cli.pictures import deep, heic, pictures, split, text
 
 FLAGS = """
@@ -163,7 +163,7 @@ def test_options_before_the_method_are_told_that_it_comes_first() -> None:
     ],
 )
 def test_a_value_or_an_option_that_cannot_be_is_named_with_what_can(words: str, meant: str, empty_folder: Path) -> None:
-    assert meant in boxed(f"train fp --dataset digits {words}")
+    assert meant in refused(f"train fp --dataset digits {words}")
     assert not everything(empty_folder)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.command import boxed, call, mistake, start, works
+from tests.cli.command import refused, call, mistake, start, works
 from tests.end_to_end.test_torchrun import codes, losses, reaches, rows, same_weights, together
 
 DIGITS = "--dataset digits --workers 0"
@@ -108,7 +108,7 @@ def test_a_mistake_is_one_sentence(options: str, said: str, folder: Path, tmp_pa
     ],
 )
 def test_options_that_contradict_each_other_are_refused(options: str, said: str) -> None:
-    assert said in " ".join(boxed(f"{LEARN} {options}").split())
+    assert said in " ".join(refused(f"{LEARN} {options}").split())
 
 
 def test_with_labels_or_a_teacher_a_dry_run_says_what_it_costs(folder: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from timm.models.vision_transformer import VisionTransformer
 
 from stillbit.distill.settings import DistillSettings
+from stillbit.dynamics.settings import TrackSettings
 from stillbit.methods import build
 from stillbit.methods.recipe import QuantSettings, Recipe
 from tests.methods import small
@@ -36,8 +37,8 @@ def meant(settings: type, said: str, **words: Any) -> None:
 @pytest.mark.parametrize(
     ("word", "said"),
     [
-        ("merge_qk", "query and key cannot be merged where q_norm stands between them"),
-        ("rectify", "normalises query and key already, and leaves nothing to rectify"),
+        ("merge_qk", "query and key cannot be merged where q_norm stands between them: --no-merge-qk"),
+        ("rectify", "normalises query and key already, and leaves nothing to rectify: --no-rectify"),
     ],
 )
 def test_query_and_key_that_are_normalised_are_neither_merged_nor_rectified(
@@ -61,17 +62,30 @@ def test_what_is_merged_does_not_relate(tmp_path: Path, float_run: Ran) -> None:
     refused(taught, "--relations compares queries and keys, which --merge-qk makes one")
 
 
-@pytest.mark.parametrize("word", ["merge_qk", "rectify"])
-def test_a_model_without_attention_has_nothing_to_merge_or_rectify(word: str, tmp_path: Path) -> None:
-    recipe = small.recipe("lsq", tmp_path, model={"model": "test_resnet"}, quant={word: True})
-    refused(recipe, "the rule for '@attention' matches no attention of this model")
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            {"merge_qk": True},
+            "--merge-qk is for attention, and test_resnet has none that can be quantized: --no-merge-qk",
+        ),
+        ({"rectify": True}, "--rectify is for attention"),
+        ({"granularity": "head"}, "--granularity head is for attention"),
+        ({"activation_granularity": "head"}, "--activation-granularity head is for attention"),
+        ({"activation_granularity": "token"}, "--activation-granularity token is for attention"),
+    ],
+    ids=str,
+)
+def test_words_about_attention_are_refused_where_there_is_none(
+    words: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    refused(small.recipe("lsq", tmp_path, model={"model": "test_resnet"}, quant=words), said)
 
 
 def test_a_scale_for_each_token_is_refused_where_their_number_is_not_fixed(tmp_path: Path) -> None:
     recipe = small.recipe("lsq", tmp_path, quant={"activation_granularity": "token"})
     swin = {"model": "swin_tiny_patch4_window7_224", "img_size": 56, "drop_path": 0.0}
-    refused(small.change(recipe, model=swin), "this layer's input has no fixed number; use per_tensor")
-    refused(small.change(recipe, model={"model": "test_resnet"}), "a feature map has no tokens: use per_tensor")
+    refused(small.change(recipe, model=swin), "this layer's input has no fixed number; --activation-granularity tensor")
 
 
 # ------------------------------------------------------------------------------------------------------ what has codes
@@ -81,6 +95,16 @@ def test_a_scale_for_each_token_is_refused_where_their_number_is_not_fixed(tmp_p
 def test_weights_of_eight_bits_are_not_steered(method: str, tmp_path: Path) -> None:
     recipe = small.recipe(method, tmp_path, quant={"bits": "w8a8"}, distill={"taught": False})
     refused(recipe, "bits, and this model has 8: leave it out")
+
+
+def test_weights_that_learn_their_bits_have_no_fixed_codes_to_steer(tmp_path: Path) -> None:
+    recipe = small.recipe("qvit_mixed", tmp_path, dynamics={"track": TrackSettings(track=True)})
+    refused(recipe, "for weights of a fixed width, and those of this model learn theirs: leave it out")
+
+
+@pytest.mark.parametrize("words", [{"moves": True}, {"activation_granularity": "token"}], ids=str)
+def test_activations_that_stay_float_have_no_shifts_and_no_scales(words: dict[str, Any]) -> None:
+    meant(QuantSettings, "is for activations that snap, and --bits w2a32 leaves them: --", bits="w2a32", **words)
 
 
 @pytest.mark.parametrize("epochs", [20, 30])
@@ -144,8 +168,9 @@ def test_words_about_bits_that_learn_need_some(words: dict[str, Any], said: str)
 
 def test_learned_bits_are_a_tensors_or_a_heads_and_their_budget_can_be_met(tmp_path: Path) -> None:
     mixed = small.recipe("qvit_mixed", tmp_path)
-    refused(small.change(mixed, quant={"granularity": "channel"}), "use per_tensor or per_head")
-    refused(small.change(mixed, quant={"activation_granularity": "token"}), "use per_tensor or per_head")
+    learned = {"weight": "learned_bits", "activation": "learned_bits", "granularity": "head"}
+    meant(QuantSettings, "--granularity head, or --granularity tensor", **{**learned, "granularity": "channel"})
+    meant(QuantSettings, "--activation-granularity head, or tensor", **learned, activation_granularity="token")
     refused(small.change(mixed, quant={"bit_budget": 1e-6}), "cannot be met, with 2 bits everywhere the model needs")
 
 

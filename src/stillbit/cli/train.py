@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from stillbit.cli.options import parse
+from stillbit.cli.pillars import without
 from stillbit.methods import RECIPES, described
 from stillbit.methods.recipe import Recipe
 from stillbit.methods.recipe_file import read
@@ -34,7 +35,7 @@ def run(words: Sequence[str]) -> int:
         return 0 if words else 2
     wanted, rest = _recipe(list(words))
     about = f"{described()[wanted.method]} Under torchrun: torchrun --nproc-per-node 8 -m stillbit.cli train ..."
-    default = Train(recipe=wanted)
+    default = Train(recipe=without(wanted, rest))
     asked = parse(Train, rest, prog=f"stillbit train {wanted.method}", default=default, about=about)
     if asked.dry_run:
         from stillbit.methods.dry_run import dry_run

@@ -8,6 +8,7 @@ from torch import nn
 from torch.distributed.tensor import DTensor
 
 from stillbit.layers.walk import QuantizedWeight, weights
+from stillbit.quantizers.learned_bits import LearnedBits
 
 LOW = (1, 2, 3, 4)
 """Widths at which weights oscillate enough to be looked at (Nagel et al. track up to four bits)."""
@@ -18,6 +19,10 @@ def low_bit(model: nn.Module, who: str, bits: Collection[int] = LOW) -> list[Qua
     found = list(weights(model))
     chosen = [weight for weight in found if weight.bits in bits]
     if not chosen:
+        if any(isinstance(weight.quantizer, LearnedBits) for weight in found):
+            raise ValueError(
+                f"{who} is for weights of a fixed width, and those of this model learn theirs: leave it out"
+            )
         has = ", ".join(map(str, sorted({weight.bits for weight in found}))) or "no quantized ones"
         wanted = "-, ".join(map(str, sorted(bits)))
         raise ValueError(f"{who} is for weights of {wanted} bits, and this model has {has}: leave it out")

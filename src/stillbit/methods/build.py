@@ -12,6 +12,7 @@ from stillbit.data.source import Source, check_same_classes
 from stillbit.data.sources import open_source
 from stillbit.distill.replay import Replay
 from stillbit.distill.store import Store
+from stillbit.methods.fits import fitted
 from stillbit.methods.recipe import QuantSettings, Recipe
 from stillbit.models import names
 from stillbit.quantizers.granularity import named, per_channel, per_head, per_tensor, per_token
@@ -66,7 +67,7 @@ def float_model(recipe: Recipe, *, numbers: bool = True) -> Any:
 def bare_model(recipe: Recipe, *, numbers: bool = True) -> Any:
     """The model of a recipe, quantized if the recipe says so; its activations await start values."""
     model = float_model(recipe, numbers=numbers)
-    return model if recipe.quant is None else quantize(model, plan_of(recipe.quant), inplace=True)
+    return model if recipe.quant is None else fitted(model, plan_of(recipe.quant), recipe.quant, recipe.model)
 
 
 def weighted(recipe: Recipe, model: Any) -> Any:

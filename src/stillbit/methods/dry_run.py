@@ -86,10 +86,10 @@ def _bill(recipe: Recipe, counts: Counts, steps: int, images: int, world: int, c
     keep = recipe.output.checkpoint_keep
     kept = 2 + (epochs // keep if keep else 0)
     return [
-        ("steps", f"{steps * epochs:,}: {epochs} epochs of {steps:,}, {images} images each"),
+        ("steps", f"{steps * epochs:,}: {epochs} epoch{'s' * (epochs > 1)} of {steps:,}, {images} images each"),
         ("a step", f"{cost.step_seconds:.3g} s, {images / cost.step_seconds:,.0f} images/s (median of {STEPS} steps)"),
         ("time", f"{_hours(learning + judging)}, of which {_hours(judging)} evaluation; loading images not counted"),
-        ("disk", f"{kept * cost.checkpoint_bytes / 1e6:,.0f} MB in {kept} checkpoints"),
+        ("disk", f"{kept * cost.checkpoint_bytes / 1e6:,.1f} MB in {kept} checkpoints"),
     ]
 
 

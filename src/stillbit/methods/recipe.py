@@ -80,26 +80,49 @@ class QuantSettings:
     """Train with float weights, and quantize them when the training has ended (GPLQ)."""
 
     def __post_init__(self) -> None:
-        """Refuse to begin from nothing."""
+        """Refuse to begin from nothing, and words that contradict each other."""
         if self.calibration_images < 1:
             raise ValueError(f"--calibration-images is at least 1, got {self.calibration_images}")
         if self.weights_last and self.merge_qk:
             raise ValueError("--merge-qk makes new weights at the beginning, and --weights-last quantizes at the end")
         if self.rectify and self.merge_qk:
             raise ValueError("--rectify is for queries and keys, which --merge-qk makes one: leave out one of the two")
+        if self.bits.lower().endswith("a32"):
+            self._without_activations()
+        if "learned_bits" in (self.weight, self.activation):
+            self._check_learned()
+        else:
+            self._without_learned()
+
+    def _check_learned(self) -> None:
         if self.weights_last and self.weight == "learned_bits":
             raise ValueError("--weight learned_bits learns while weights train, and --weights-last leaves them float")
-        learned = "learned_bits" in (self.weight, self.activation)
-        for name in ("bit_budget", "bit_budget_strength", "bit_freeze"):
-            if not learned and getattr(self, name) != getattr(QuantSettings, name):
-                flag = name.replace("_", "-")
-                raise ValueError(f"--{flag} is for bits that are learned: add --weight learned_bits, or leave it out")
+        if self.weight == "learned_bits" and self.granularity == "channel":
+            raise ValueError(
+                "--weight learned_bits has a width a tensor or a head: --granularity head, or --granularity tensor"
+            )
+        if self.activation == "learned_bits" and self.activation_granularity == "token":
+            raise ValueError(
+                "--activation learned_bits has a width a tensor or a head: --activation-granularity head, or tensor"
+            )
         if self.bit_budget is None and self.bit_budget_strength != QuantSettings.bit_budget_strength:
             raise ValueError("--bit-budget-strength has no effect without --bit-budget: give both, or none")
         if self.bit_budget is not None and not self.bit_budget > 0:
             raise ValueError(f"--bit-budget is above 0, got {self.bit_budget}: DeiT-T at 4 bits has 21.455")
         if not 0 < self.bit_freeze <= 1:
             raise ValueError(f"--bit-freeze is a share of the training, above 0 and at most 1, got {self.bit_freeze}")
+
+    def _without_learned(self) -> None:
+        for name in ("bit_budget", "bit_budget_strength", "bit_freeze"):
+            if getattr(self, name) != getattr(QuantSettings, name):
+                flag = name.replace("_", "-")
+                raise ValueError(f"--{flag} is for bits that are learned: add --weight learned_bits, or leave it out")
+
+    def _without_activations(self) -> None:
+        for name, off in (("moves", "--no-moves"), ("activation_granularity", "--activation-granularity tensor")):
+            if getattr(self, name) != getattr(QuantSettings, name):
+                flag = name.replace("_", "-")
+                raise ValueError(f"--{flag} is for activations that snap, and --bits {self.bits} leaves them: {off}")
 
 
 @dataclass(frozen=True, kw_only=True)
