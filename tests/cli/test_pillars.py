@@ -43,7 +43,7 @@ def quiet(recipe: Recipe) -> bool:
         "qvit_mixed --activation-granularity tensor --granularity tensor",
         "gplq --features 0",
         "gplq --no-weights-last",
-        "gplq --teacher None",
+        "gplq --teacher None --no-taught",
         "dampen --dampen 0",
         "freeze --no-freeze",
         "kure --kure 0",

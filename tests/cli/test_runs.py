@@ -46,3 +46,11 @@ def test_a_run_that_has_not_ended_says_so(folder: Path, tmp_path: Path) -> None:
 def test_where_there_is_no_run_it_says_how_to_make_one(tmp_path: Path) -> None:
     assert "there is no run in" in (said := mistake("runs", tmp_path)) and "stillbit train METHOD makes one" in said
     assert "give a run, or the --output of some" in mistake("runs", tmp_path / "nowhere")
+
+
+def test_bits_that_were_learned_stand_where_those_that_were_asked_for_stand(tmp_path: Path) -> None:
+    quant = {"bits": "w5a5"}
+    recipe = {"method": "qvit_mixed", "model": {"model": "vit"}, "quant": quant}
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe))
+    (tmp_path / "result.json").write_text(json.dumps({"weight_bits": 3.456, "activation_bits": 4.0, "top1": 50.0}))
+    assert json.loads(works(f"runs {tmp_path} --json"))[0]["bits"] == "w3.46a4.00"

@@ -118,3 +118,25 @@ def test_a_weight_that_has_no_gradient_is_held_all_the_same() -> None:
     model = small.vit(2)
     small.low(model)["blocks.0.mlp.fc1"].parameter.requires_grad_(False)
     small.train(small.training(model), 2, [Anneal(model, begin=0)])
+
+
+def test_a_resumed_annealing_knows_what_could_move() -> None:
+    model = small.vit()
+    training = small.training(model)
+    anneal = Anneal(model, begin=0, band=BAND)
+    assert Anneal(model, begin=0).state() == {"moving": {}}
+    small.train(training, 1, [anneal])
+    again = Anneal(small.vit(), begin=0, band=BAND)
+    again.load_state(anneal.state())
+    assert again.numbers() == anneal.numbers() and 0 < again.numbers()["in_band"] < 1
+
+
+def test_a_run_is_judged_from_the_annealing_on() -> None:
+    model = small.vit()
+    training = small.training(model)
+    training.best = {"epoch": 1, "top1": 99.0}
+    anneal = Anneal(model, begin=2, band=BAND)
+    small.train(training, 2, [anneal])
+    assert training.best
+    small.train(training, 1, [anneal])
+    assert not training.best

@@ -70,7 +70,7 @@ def test_more_epochs_of_annealing_than_of_training_are_refused() -> None:
 
 
 def test_a_penalty_for_weights_that_are_not_there_is_refused() -> None:
-    with pytest.raises(ValueError, match="the bin penalty is for weights of 2-, 3 bits"):
+    with pytest.raises(ValueError, match="the bin penalty is for weights of 2 or 3 bits"):
         penalized(small.Fit(), small.vit(4), PenaltySettings(bin_reg=0.1), 10)
 
 

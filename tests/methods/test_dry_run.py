@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from torch import Tensor
 
 from stillbit.distill.layout import Layout
+from stillbit.dynamics.dampen import Dampening
 from stillbit.dynamics.settings import AnnealSettings
 from stillbit.methods.dry_run import dry_run
 from stillbit.methods.recipe import Recipe
@@ -38,7 +40,8 @@ def test_without_data_a_run_is_counted_as_if_it_were_imagenet(method: str, tmp_p
     assert "1,281,167 + 50,000 images, 20 classes, seen as 16 x 16" in found["data"]
     assert found["steps"] == "160,144: 2 epochs of 80,072, 16 images each" and found["device"] == "1 x cpu"
     assert "images/s" in found["a step"] and "evaluation" in found["time"] and "4 checkpoints" in found["disk"]
-    assert list(found) == ["run", "data", "device", "parameters", "steps", "a step", "time", "disk", "memory"]
+    assert list(found) == ["run", "data", "phases", "device", "parameters", "steps", "a step", "time", "disk", "memory"]
+    assert found["phases"] == "train 2 epochs"
     assert not list(tmp_path.iterdir())
 
 
@@ -47,6 +50,19 @@ def test_with_data_the_data_is_counted(tmp_path: Path) -> None:
     assert found["data"].startswith("digits: 1,347 + 450 images, 10 classes")
     assert found["steps"] == "4: 2 epochs of 2, 512 images each"
     assert not list(tmp_path.iterdir())
+
+
+def test_what_is_on_at_the_end_of_the_training_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def counted(self: Dampening) -> Tensor:
+        seen.append(1)
+        return once(self)
+
+    once = Dampening.__call__
+    monkeypatch.setattr(Dampening, "__call__", counted)
+    found = told(small.recipe("dampen", tmp_path, schedule={"epochs": 9}))
+    assert len(seen) == 2 and found["phases"] == "train 9 epochs"
 
 
 def test_a_single_step_an_epoch_is_enough_to_measure(tmp_path: Path) -> None:

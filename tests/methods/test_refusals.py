@@ -9,11 +9,13 @@ import pytest
 from timm.models.vision_transformer import VisionTransformer
 
 from stillbit.distill.settings import DistillSettings
-from stillbit.dynamics.settings import TrackSettings
+from stillbit.dynamics.settings import AnnealSettings, TrackSettings
 from stillbit.methods import build
 from stillbit.methods.recipe import QuantSettings, Recipe
 from tests.methods import small
 from tests.methods.conftest import Ran
+
+LEARNED = {"weight": "learned_bits", "activation": "learned_bits", "granularity": "head"}
 
 
 def refused(recipe: Recipe, said: str) -> None:
@@ -94,7 +96,8 @@ def test_a_scale_for_each_token_is_refused_where_their_number_is_not_fixed(tmp_p
 @pytest.mark.parametrize("method", ["vvtq", "dampen", "freeze"])
 def test_weights_of_eight_bits_are_not_steered(method: str, tmp_path: Path) -> None:
     recipe = small.recipe(method, tmp_path, quant={"bits": "w8a8"}, distill={"taught": False})
-    refused(recipe, "bits, and this model has 8: leave it out")
+    off = {"vvtq": "--bin-reg 0, or --bin-reg-bits with their width", "dampen": "--dampen 0", "freeze": "--no-freeze"}
+    refused(recipe, f"bits, and this model has 8: {off[method]}")
 
 
 def test_weights_that_learn_their_bits_have_no_fixed_codes_to_steer(tmp_path: Path) -> None:
@@ -107,6 +110,22 @@ def test_activations_that_stay_float_have_no_shifts_and_no_scales(words: dict[st
     meant(QuantSettings, "is for activations that snap, and --bits w2a32 leaves them: --", bits="w2a32", **words)
 
 
+def test_weights_are_not_annealed_at_a_rate_of_zero(tmp_path: Path) -> None:
+    recipe = small.recipe("lsq", tmp_path, dynamics={"anneal": AnnealSettings(anneal_epochs=1)})
+    refused(recipe, "at the rate where the schedule ends, and that is 0: --min-lr 1e-5, or --anneal-epochs 0")
+
+
+def test_a_training_that_ends_before_the_first_look_is_refused(tmp_path: Path) -> None:
+    recipe = small.recipe("lsq", tmp_path, dynamics={"track": TrackSettings(track=True, track_every=11)})
+    refused(recipe, "--track-every 11 is more than the 10 steps of the training")
+
+
+@pytest.mark.parametrize("bits", ["w1a4", "w4a32", "w32a32"])
+def test_bits_that_are_learned_begin_where_they_can_be(bits: str) -> None:
+    meant(QuantSettings, "begins at 2 to 8 bits, and not at --bits", bits=bits, weight="learned_bits",
+          activation="learned_bits", granularity="head")  # fmt: skip
+
+
 @pytest.mark.parametrize("epochs", [20, 30])
 def test_what_was_not_trained_is_not_annealed(epochs: int, tmp_path: Path, float_run: Ran) -> None:
     recipe = small.recipe("ofq", tmp_path, model={"initial_checkpoint": float_run.folder}, schedule={"epochs": epochs})
@@ -117,7 +136,10 @@ def test_weights_that_are_quantized_last_have_no_codes_to_steer(tmp_path: Path, 
     recipe = small.recipe("gplq", tmp_path, model={"initial_checkpoint": float_run.folder})
     for group, words in (("track", {"track": True}), ("penalty", {"bin_reg": 0.1}), ("anneal", {"anneal_epochs": 1})):
         settings = getattr(recipe.dynamics, group)
-        refused(small.change(recipe, dynamics={group: type(settings)(**words)}), "and this model has 8: leave it out")
+        refused(
+            small.change(recipe, dynamics={group: type(settings)(**words)}),
+            "and --weights-last leaves weights float while they train: leave it out",
+        )
 
 
 # ---------------------------------------------------------------------------------------------------------- who teaches
@@ -126,6 +148,11 @@ def test_weights_that_are_quantized_last_have_no_codes_to_steer(tmp_path: Path, 
 @pytest.mark.parametrize("method", ["ofq", "qvit", "gplq"])
 def test_a_method_that_is_its_own_teacher_needs_float_weights(method: str, tmp_path: Path) -> None:
     refused(small.recipe(method, tmp_path), "--teacher self is the float model with its start weights: give them")
+
+
+def test_gplq_without_a_teacher_is_refused(tmp_path: Path) -> None:
+    refused(small.recipe("gplq", tmp_path, distill={"teacher": None, "teacher_share": 0.5, "features": 0.0}),
+            "gplq learns from a teacher")  # fmt: skip
 
 
 def test_a_method_that_learns_stored_labels_needs_a_store_or_a_teacher(tmp_path: Path) -> None:
@@ -143,7 +170,9 @@ def test_the_inside_of_a_teacher_needs_one_that_is_asked(word: str) -> None:
 def test_one_looks_inside_in_one_way_and_not_into_compiled_blocks(tmp_path: Path, float_run: Ran) -> None:
     recipe = small.recipe("gplq", tmp_path, model={"initial_checkpoint": float_run.folder})
     refused(small.change(recipe, distill={"relations": 1.0}), "are two ways to look inside: leave out one of them")
-    refused(small.change(recipe, machine={"torchcompile": True}), "which --torchcompile closes: leave it out")
+    refused(
+        small.change(recipe, machine={"torchcompile": True}), "which --torchcompile closes: leave out --torchcompile"
+    )
 
 
 # --------------------------------------------------------------------------------------------------------- learned bits
@@ -155,9 +184,9 @@ def test_one_looks_inside_in_one_way_and_not_into_compiled_blocks(tmp_path: Path
         ({"bit_budget": 1.0}, "--bit-budget is for bits that are learned: add --weight learned_bits"),
         ({"bit_budget_strength": 1.0}, "--bit-budget-strength is for bits that are learned"),
         ({"bit_freeze": 0.5}, "--bit-freeze is for bits that are learned"),
-        ({"weight": "learned_bits", "bit_budget_strength": 1.0}, "no effect without --bit-budget"),
-        ({"weight": "learned_bits", "bit_budget": 0.0}, "--bit-budget is above 0, got 0.0"),
-        ({"weight": "learned_bits", "bit_freeze": 0.0}, "--bit-freeze is a share of the training"),
+        ({**LEARNED, "bit_budget_strength": 1.0}, "no effect without --bit-budget"),
+        ({**LEARNED, "bit_budget": 0.0}, "--bit-budget is above 0, got 0.0"),
+        ({**LEARNED, "bit_freeze": 0.0}, "--bit-freeze is a share of the training"),
         ({"weight": "learned_bits", "weights_last": True}, "--weights-last leaves them float"),
     ],
     ids=str,
@@ -168,9 +197,8 @@ def test_words_about_bits_that_learn_need_some(words: dict[str, Any], said: str)
 
 def test_learned_bits_are_a_tensors_or_a_heads_and_their_budget_can_be_met(tmp_path: Path) -> None:
     mixed = small.recipe("qvit_mixed", tmp_path)
-    learned = {"weight": "learned_bits", "activation": "learned_bits", "granularity": "head"}
-    meant(QuantSettings, "--granularity head, or --granularity tensor", **{**learned, "granularity": "channel"})
-    meant(QuantSettings, "--activation-granularity head, or tensor", **learned, activation_granularity="token")
+    meant(QuantSettings, "--granularity head, or --granularity tensor", **{**LEARNED, "granularity": "channel"})
+    meant(QuantSettings, "--activation-granularity head, or tensor", **LEARNED, activation_granularity="token")
     refused(small.change(mixed, quant={"bit_budget": 1e-6}), "cannot be met, with 2 bits everywhere the model needs")
 
 

@@ -19,8 +19,8 @@ from stillbit.dynamics.settings import (
     TrackSettings,
     TransitionSettings,
 )
+from stillbit.methods.phases import scheduled
 from stillbit.methods.recipe import Recipe
-from stillbit.methods.steer import scheduled
 from stillbit.train.checkpoint import read
 from tests.methods import small
 
@@ -100,5 +100,15 @@ def test_float_weights_have_no_codes_to_steer(settings: dict[str, Any], flag: st
 def test_the_bin_penalty_is_refused_where_all_weights_have_eight_bits(tmp_path: Path) -> None:
     recipe = steered(tmp_path, penalty=PenaltySettings(bin_reg=0.1))
     assert recipe.quant is not None
-    with pytest.raises(ValueError, match="the bin penalty is for weights of 2-, 3 bits"):
+    with pytest.raises(ValueError, match="--bin-reg is for weights of 2 or 3 bits, and this model has 8: --bin-reg"):
         small.run(replace(recipe, quant=replace(recipe.quant, bits="w8a8")))
+
+
+def test_learned_bits_are_logged_and_a_budget_that_is_not_met_is_said(tmp_path: Path) -> None:
+    recipe = small.recipe("qvit_mixed", tmp_path, quant={"bits": "w5a5", "bit_budget": 0.02})
+    result, said = small.run(recipe)
+    row = lines(result.folder, "epoch")[-1]
+    assert 2 <= row["weight_bits"] <= 8 and 2 <= row["activation_bits"] <= 8 and row["gbitops"] > 0.02
+    held = json.loads((result.folder / "result.json").read_text())
+    assert held["gbitops"] == row["gbitops"] and held["weight_bits"] == row["weight_bits"]
+    assert "and its budget is 0.02: train longer, or give a higher --bit-budget-strength" in said

@@ -65,12 +65,21 @@ def _row(folder: Path) -> dict[str, Any]:
         "run": str(folder),
         "method": recipe["method"],
         "model": recipe["model"]["model"],
-        "bits": "float" if recipe["quant"] is None else recipe["quant"]["bits"],
+        "bits": _bits(recipe, result),
         "top1": result.get("top1"),
         "epochs": result.get("epochs"),
         "bytes": result.get("weight_bytes"),
         "seconds": result.get("seconds"),
     }
+
+
+def _bits(recipe: dict[str, Any], result: dict[str, Any]) -> str:
+    """What was asked for, or what was learned."""
+    if recipe["quant"] is None:
+        return "float"
+    if "weight_bits" not in result or "activation_bits" not in result:
+        return str(recipe["quant"]["bits"])
+    return f"w{result['weight_bits']:.2f}a{result['activation_bits']:.2f}"
 
 
 def _words(name: str, value: Any) -> str:

@@ -31,7 +31,7 @@ class Related:
             raise ValueError(
                 "relations are compared head by head, and the teacher's attentions are not the student's "
                 f"({_counted(others)}, and {_counted(heads)}): take a teacher of the student's kind, such as "
-                "--teacher self"
+                "--teacher self, or leave the relations out, --relations 0"
             )
         own = [place for name, layer in self.mine.items() for place in _places(name, layer)]
         self.seen = Capture(student, own), Capture(task.teacher, [f"{name}.qkv" for name in self.theirs])

@@ -7,7 +7,7 @@ released code freezes neither. The band is looked at anew before every update, w
 
 from __future__ import annotations
 
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +51,11 @@ class Anneal(Watch):
                 before, undecided = self.held.pop(weight.name)
                 weight.parameter.copy_(weight.parameter.where(undecided, before))
 
+    def after_step(self, training: Training, losses: dict[str, Tensor]) -> None:
+        """A run is judged from the annealing on: what was best before is not what the recipe is about."""
+        if 0 < self.begin == training.step - 1:
+            training.best = {}
+
     def shares(self) -> dict[str, float]:
         """The share of every layer's weights that the last update could move; empty before the annealing."""
         sizes = {weight.name: weight.parameter.numel() for weight in self.weights}
@@ -62,3 +67,11 @@ class Anneal(Watch):
             return {}
         moving = torch.stack(list(self.moving.values())).sum().item()
         return {"in_band": moving / sum(weight.parameter.numel() for weight in self.weights)}
+
+    def state(self) -> dict[str, Any]:
+        """How many could move at the last update, which the log of an epoch wants to know."""
+        return {"moving": {name: moving.clone() for name, moving in self.moving.items()}}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """The inverse of ``state``."""
+        self.moving = {name: moving.clone() for name, moving in state.get("moving", {}).items()}

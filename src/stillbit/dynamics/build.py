@@ -10,12 +10,33 @@ from stillbit.dynamics.bins import BinPenalty
 from stillbit.dynamics.dampen import Dampening
 from stillbit.dynamics.freeze import Freeze
 from stillbit.dynamics.kurtosis import Kurtosis
+from stillbit.dynamics.low_bit import LOW, low_bit
 from stillbit.dynamics.oscillation import Oscillation
 from stillbit.dynamics.penalty import Penalized, Priced, Task
 from stillbit.dynamics.ramp import Ramp
 from stillbit.dynamics.settings import DynamicsSettings, PenaltySettings
 from stillbit.dynamics.transition import Transition, hold_scales, separate
 from stillbit.dynamics.watch import Watch
+
+
+def check(model: nn.Module, settings: DynamicsSettings) -> None:
+    """Refuse, before anything is computed, what there are no weights for; in the words of the command line."""
+    penalty, said = settings.penalty, tuple(settings.penalty.bin_reg_bits)
+    wanted: tuple[tuple[str, object, str, tuple[int, ...]], ...] = (
+        ("--bin-reg", penalty.bin_reg, "--bin-reg 0, or --bin-reg-bits with their width", said),
+        ("--dampen", penalty.dampen, "--dampen 0", LOW),
+        ("--kure", penalty.kure, "--kure 0", LOW),
+        ("--freeze", settings.freeze.freeze, "--no-freeze", LOW),
+        ("--anneal-epochs", settings.anneal.anneal_epochs, "--anneal-epochs 0", LOW),
+        ("--transition-rate", settings.transition.transition_rate, "--transition-rate 0", LOW),
+        ("--track", settings.track.track, "leave it out", LOW),
+    )
+    for flag, on, instead, bits in wanted:
+        if on:
+            try:
+                low_bit(model, flag, bits)
+            except ValueError as error:
+                raise ValueError(str(error).replace("leave it out", instead)) from None
 
 
 def prepare_model(model: nn.Module, settings: DynamicsSettings) -> None:
@@ -78,5 +99,10 @@ def hooks(
         )
         made.append(Freeze(model, threshold, momentum=freeze.freeze_momentum))
     if settings.track.track:
+        if settings.track.track_every > epochs * steps:
+            raise ValueError(
+                f"--track-every {settings.track.track_every} is more than the {epochs * steps} steps of the training, "
+                "which would end without a look: --track-every 1"
+            )
         made.append(Oscillation(model, settings.track))
     return made

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar, final
 
+import torch
 from torch import Tensor, nn
 
 from stillbit.dynamics.watch import Training, Watch
@@ -29,12 +31,15 @@ class FreezeBits(Watch):
 
     name: ClassVar[str] = "freeze_bits"
 
-    def __init__(self, model: nn.Module, steps: int, share: float = 0.9) -> None:
-        """Freeze when ``share`` of ``steps``, those of the whole training, are done."""
+    def __init__(
+        self, model: nn.Module, steps: int, share: float = 0.9, cost: Callable[[], Tensor] | None = None
+    ) -> None:
+        """Freeze when ``share`` of ``steps``, those of the whole training, are done; log the ``cost`` in G BitOPs."""
         if not 0 < share <= 1:
             raise ValueError(f"bits are frozen at a share of training between 0 and 1, got {share:g}: write 0.9")
         self.quantizers = _found(model)
-        self.at = int(share * steps)
+        self.of_weights = {id(q) for _, role, q in quantizers(model) if role == "weight"}
+        self.at, self.cost = int(share * steps), cost
 
     def after_step(self, training: Training, losses: dict[str, Tensor]) -> None:
         """Freeze what is not frozen yet, from the given step on.
@@ -46,6 +51,16 @@ class FreezeBits(Watch):
             training.best = {}
             for quantizer in loose:
                 quantizer.freeze()
+
+    @torch.no_grad()
+    def numbers(self) -> dict[str, float]:
+        """The mean width of weights and of activations, a quantizer counting once; and what they cost."""
+        said = {}
+        for name, of_weights in (("weight_bits", True), ("activation_bits", False)):
+            widths = [q.width().double().mean() for q in self.quantizers if (id(q) in self.of_weights) == of_weights]
+            if widths:
+                said[name] = torch.stack(widths).mean().item()
+        return said if self.cost is None else {**said, "gbitops": float(self.cost())}
 
 
 def _found(model: nn.Module) -> list[LearnedBits]:

@@ -23,9 +23,15 @@ def low_bit(model: nn.Module, who: str, bits: Collection[int] = LOW) -> list[Qua
             raise ValueError(
                 f"{who} is for weights of a fixed width, and those of this model learn theirs: leave it out"
             )
-        has = ", ".join(map(str, sorted({weight.bits for weight in found}))) or "no quantized ones"
-        wanted = "-, ".join(map(str, sorted(bits)))
-        raise ValueError(f"{who} is for weights of {wanted} bits, and this model has {has}: leave it out")
+        has = " and ".join(map(str, sorted({weight.bits for weight in found}))) or "no quantized ones"
+        raise ValueError(f"{who} is for weights of {_listed(bits)} bits, and this model has {has}: leave it out")
     if any(isinstance(weight.parameter, DTensor) for weight in chosen):
         raise ValueError(f"{who} needs whole weights, and FSDP shards them: leave out one of the two")
     return chosen
+
+
+def _listed(bits: Collection[int]) -> str:
+    """1 to 4, or 2 or 4."""
+    every = sorted(bits)
+    gapless = len(every) > 2 and every == list(range(every[0], every[-1] + 1))
+    return f"{every[0]} to {every[-1]}" if gapless else " or ".join(map(str, every))

@@ -14,6 +14,7 @@ from stillbit.methods import build
 from stillbit.methods.build import Data
 from stillbit.methods.lesson import followed, open_lesson, task_of
 from stillbit.methods.perform import start, training_of
+from stillbit.methods.phases import words
 from stillbit.methods.recipe import Recipe
 from stillbit.methods.steer import steered
 from stillbit.train import distributed
@@ -49,6 +50,8 @@ def dry_run(recipe: Recipe) -> Table:
         training = training_of(recipe, model, share, len(loader))
         task, hooks = steered(recipe, task, training, len(loader))
         loop = Loop(task, hooks, recipe.machine, share, recipe.optim.clip_grad)
+        # At the end of the training, where penalties have their strength and annealing has begun.
+        training.step = max(len(loader) * recipe.schedule.epochs - STEPS - 1, 0)
         cost = measure(loop, training, loader, steps=STEPS)
         size = " x ".join(str(side) for side in look.size)
         table = Table(box=None, show_header=False, pad_edge=False)
@@ -57,6 +60,7 @@ def dry_run(recipe: Recipe) -> Table:
             ("run", recipe.name),
             ("data", f"{about}: {counts.train:,} + {counts.val:,} images, {counts.classes} classes, seen as {size}"),
             *([("teaching", lesson.words)] if lesson.words else []),
+            ("phases", words(recipe)),
             ("device", f"{share.world} x {share.device.type}{', bfloat16' * recipe.machine.amp}"),
             ("parameters", f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M"),
             *_bill(recipe, counts, len(loader), build.images_a_step(recipe, share), share.world, cost),
@@ -87,7 +91,10 @@ def _bill(recipe: Recipe, counts: Counts, steps: int, images: int, world: int, c
     kept = 2 + (epochs // keep if keep else 0)
     return [
         ("steps", f"{steps * epochs:,}: {epochs} epoch{'s' * (epochs > 1)} of {steps:,}, {images} images each"),
-        ("a step", f"{cost.step_seconds:.3g} s, {images / cost.step_seconds:,.0f} images/s (median of {STEPS} steps)"),
+        (
+            "a step",
+            f"{cost.step_seconds:.3g} s, {images / cost.step_seconds:,.0f} images/s (median of the last {STEPS})",
+        ),
         ("time", f"{_hours(learning + judging)}, of which {_hours(judging)} evaluation; loading images not counted"),
         ("disk", f"{kept * cost.checkpoint_bytes / 1e6:,.1f} MB in {kept} checkpoints"),
     ]

@@ -14,6 +14,7 @@ INSTEAD = {
     "use merge=False": "--no-merge-qk",
     "use rectify=False": "--no-rectify",
     "has no fixed number; use per_tensor": "has no fixed number; --activation-granularity tensor",
+    "use per_tensor, per_channel or per_group": "--activation-granularity tensor",
 }
 """What Python's words are on the command line."""
 

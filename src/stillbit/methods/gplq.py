@@ -12,7 +12,7 @@ def gplq() -> Recipe:
     return Recipe(
         method="gplq",
         quant=QuantSettings(bits="w4a4", weight="lsq", activation="lsq", weights_last=True),
-        distill=DistillSettings(teacher=SELF, teacher_share=1.0, features=1.0),
+        distill=DistillSettings(taught=True, teacher=SELF, teacher_share=1.0, features=1.0),
         optim=OptimSettings(lr=5e-6, weight_decay=1e-4),
         schedule=ScheduleSettings(epochs=1),
     )

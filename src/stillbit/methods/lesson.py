@@ -181,7 +181,9 @@ def _inside(task: FromTeacher, recipe: Recipe, student: Any) -> Task:
     """The task, and what the student shall have in common with the inside of its teacher."""
     settings = recipe.distill
     if (settings.relations or settings.features) and recipe.machine.torchcompile:
-        raise ValueError("--relations and --features look inside of blocks, which --torchcompile closes: leave it out")
+        raise ValueError(
+            "--relations and --features look inside of blocks, which --torchcompile closes: leave out --torchcompile"
+        )
     if settings.relations and settings.features:
         raise ValueError("--relations and --features are two ways to look inside: leave out one of them")
     if settings.relations and recipe.quant is not None and recipe.quant.merge_qk:

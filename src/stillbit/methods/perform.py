@@ -17,10 +17,11 @@ from stillbit.layers.walk import scale_names
 from stillbit.methods import build
 from stillbit.methods.build import Data
 from stillbit.methods.lesson import Lesson, check_store, followed, open_lesson, task_of, taught_by
+from stillbit.methods.phases import phases, scheduled
 from stillbit.methods.recipe import Recipe
 from stillbit.methods.recipe_file import differences, from_dict, to_dict
 from stillbit.methods.result import publish, trained
-from stillbit.methods.steer import Steered, check_steering, scheduled, steered
+from stillbit.methods.steer import Steered, above_budget, check_steering, check_widths, steered
 from stillbit.surgery.compile import compile_blocks, repeated_blocks
 from stillbit.train import checkpoint, distributed, optim, schedule
 from stillbit.train.average import average
@@ -145,7 +146,9 @@ def start(recipe: Recipe, data: Data, share: Share, *, fresh: bool) -> tuple[Any
     """The model with its start values, the same in every process, and how it wants its images."""
     seed(recipe.machine.seed)
     check_steering(recipe)
+    phases(recipe)
     model = build.bare_model(recipe, numbers=fresh)
+    check_widths(recipe, model)
     look = build.look_of(recipe, model)
     model = place(model, recipe.machine, share)
     if fresh and recipe.quant is not None and share.leads:
@@ -213,7 +216,12 @@ class _Run:
                     hook.close()
         model, best = None, self.weighted()
         if self.share.leads:
-            model = publish(self.recipe, self.folder, best, self.log.seconds, self.made.lesson.describe())
+            model = publish(
+                self.recipe, self.folder, best, self.log.seconds, self.made.lesson.describe(), self.training.scores
+            )
+            warned = above_budget(self.recipe, self.training.scores)
+            if warned is not None:
+                self.progress.console.print(warned, style="yellow", highlight=False, soft_wrap=True)
         distributed.barrier()
         return Result(self.folder, model, best)
 

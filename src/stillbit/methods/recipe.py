@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -95,6 +96,12 @@ class QuantSettings:
             self._without_learned()
 
     def _check_learned(self) -> None:
+        for word, side in (("weight", 1), ("activation", 2)):
+            found = re.fullmatch(r"w(\d+)a(\d+)", self.bits.lower())
+            if found and getattr(self, word) == "learned_bits" and not 2 <= int(found[side]) <= 8:
+                raise ValueError(
+                    f"--{word} learned_bits begins at 2 to 8 bits, and not at --bits {self.bits}: --bits w5a5"
+                )
         if self.weights_last and self.weight == "learned_bits":
             raise ValueError("--weight learned_bits learns while weights train, and --weights-last leaves them float")
         if self.weight == "learned_bits" and self.granularity == "channel":

@@ -12,6 +12,9 @@ from stillbit.surgery.summary import summary
 from stillbit.train import checkpoint, weights
 from stillbit.train.files import write_json
 
+LEARNED = ("weight_bits", "activation_bits", "gbitops")
+"""What learned bits came to."""
+
 
 def trained(recipe: Recipe, path: Path) -> Any:
     """The model of a checkpoint; its running average, if the run had one."""
@@ -25,11 +28,17 @@ def trained(recipe: Recipe, path: Path) -> Any:
 
 
 def publish(
-    recipe: Recipe, folder: Path, best: dict[str, Any], seconds: float, taught_by: dict[str, Any] | None = None
+    recipe: Recipe,
+    folder: Path,
+    best: dict[str, Any],
+    seconds: float,
+    taught_by: dict[str, Any] | None = None,
+    scores: dict[str, float] | None = None,
 ) -> Path:
     """Write the best model of a run to ``model.safetensors`` (quantized as `stillbit.load` reads it, or float).
 
-    What came out in short goes to ``result.json``, with who taught, if anybody did.
+    What came out in short goes to ``result.json``, with who taught, if anybody did, and what bits were learned, which
+    the last ``scores`` say.
     """
     path = folder / "best.pt"
     model = trained(recipe, path if path.is_file() else folder / "last.pt")
@@ -42,6 +51,7 @@ def publish(
         save(model, target)
         size = summary(model).weight_bytes
     result = {**best, "epochs": recipe.schedule.epochs, "parameters": parameters, "weight_bytes": size}
+    learned = {name: said for name in LEARNED if (said := (scores or {}).get(name)) is not None}
     taught = {} if taught_by is None else {"taught_by": taught_by}
-    write_json(folder / "result.json", {**result, "seconds": seconds, **taught})
+    write_json(folder / "result.json", {**result, **learned, "seconds": seconds, **taught})
     return target

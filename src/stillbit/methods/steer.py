@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from math import inf
 from typing import Any, NamedTuple
 
-from stillbit.dynamics.build import hooks, penalized
+from stillbit.dynamics.build import check, hooks, penalized
 from stillbit.dynamics.freeze_bits import FreezeBits
 from stillbit.dynamics.penalty import Penalized, Priced
 from stillbit.dynamics.ramp import Ramp
 from stillbit.methods.recipe import Recipe
 from stillbit.surgery.bitops import Budget
 from stillbit.train.hooks import Hook
-from stillbit.train.settings import ScheduleSettings
 from stillbit.train.state import Training
 from stillbit.train.task import Task
 
@@ -44,33 +43,20 @@ def _budgeted(recipe: Recipe, task: Task, model: Any, steps: int) -> tuple[Task,
     quant = recipe.quant
     if quant is None or LEARNED not in (quant.weight, quant.activation):
         return task, []
+    budget = Budget(model, inf if quant.bit_budget is None else quant.bit_budget)
     if quant.bit_budget is not None:
         strength = Ramp(steps=steps, first=quant.bit_budget_strength, last=quant.bit_budget_strength)
-        task = Penalized(task, [Priced(Budget(model, quant.bit_budget), strength)])
-    return task, [FreezeBits(model, steps, quant.bit_freeze)]
-
-
-def scheduled(recipe: Recipe) -> ScheduleSettings:
-    """The schedule of the learning rate, which has ended when the annealing begins."""
-    schedule, last = recipe.schedule, recipe.dynamics.anneal.anneal_epochs
-    if not last:
-        return schedule
-    if schedule.patience is not None:
-        raise ValueError(
-            "--patience could end a training before its annealing: leave out --patience or --anneal-epochs"
-        )
-    if last >= schedule.epochs:
-        raise ValueError(
-            f"--anneal-epochs {last} are the last of --epochs {schedule.epochs}, and weights have to be trained before "
-            f"they are annealed: --epochs {schedule.epochs + last}"
-        )
-    return replace(schedule, epochs=schedule.epochs - last)
+        task = Penalized(task, [Priced(budget, strength)])
+    return task, [FreezeBits(model, steps, quant.bit_freeze, cost=budget.gbitops)]
 
 
 def check_steering(recipe: Recipe) -> None:
     """Refuse to steer codes where there are none."""
-    if recipe.quant is not None:
+    if recipe.quant is not None and not recipe.quant.weights_last:
         return
+    why = f"the weights of {recipe.method} have none"
+    if recipe.quant is not None:
+        why = "--weights-last leaves weights float while they train"
     on: dict[str, Any] = {
         "--track": recipe.dynamics.track.track,
         "--bin-reg": recipe.dynamics.penalty.bin_reg,
@@ -82,4 +68,22 @@ def check_steering(recipe: Recipe) -> None:
     }
     for flag, value in on.items():
         if value:
-            raise ValueError(f"{flag} is about codes, and the weights of {recipe.method} have none: leave it out")
+            raise ValueError(f"{flag} is about codes, and {why}: leave it out")
+
+
+def check_widths(recipe: Recipe, model: Any) -> None:
+    """Refuse what is for few bits where there are more, before the model is calibrated."""
+    if recipe.quant is not None:
+        check(model, recipe.dynamics)
+
+
+def above_budget(recipe: Recipe, scores: dict[str, float]) -> str | None:
+    """A sentence, if learned bits cost more than they were to."""
+    budget = None if recipe.quant is None else recipe.quant.bit_budget
+    cost = scores.get("gbitops", 0.0)
+    if budget is None or cost <= 1.001 * budget:
+        return None
+    return (
+        f"The model has {cost:.4g} G bit operations, and its budget is {budget:g}: train longer, or give a higher "
+        "--bit-budget-strength or --scale-lr, by which bits move."
+    )

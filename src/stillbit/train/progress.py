@@ -15,6 +15,9 @@ from rich.progress import Progress as Bar
 
 from stillbit.train.state import Training
 
+SHARES = ("oscillating", "frozen", "in_band")
+"""Of weights, where a hook says them: a person sees them after every epoch."""
+
 
 @final
 class Progress:
@@ -68,12 +71,13 @@ class Progress:
         """An epoch is done: a line that stays."""
         took = time.perf_counter() - self.began
         losses = {k.removeprefix("train_"): v for k, v in row.items() if k.startswith("train_")}
+        seen = "".join(f"  {name.replace('_', ' ')} {100 * row[name]:.2f} %" for name in SHARES if name in row)
         best = " [green]best[/]" if training.best.get("epoch") == training.epoch else ""
         average = f" (average {row['ema_top1']:.2f} %)" if "ema_top1" in row else ""
         damaged = f"  [yellow]{row['damaged']} damaged images left out, see damaged.txt[/]" if row["damaged"] else ""
         self._line(
             f"epoch [bold]{training.epoch}/{self.epochs}[/]  {_numbers(losses)}  top1 [bold]{row['top1']:.2f} %[/]"
-            f"{average}{best}  {_clock(took)} gone, {self._left(training)} left{damaged}"
+            f"{average}{best}{seen}  {_clock(took)} gone, {self._left(training)} left{damaged}"
         )
 
     def _line(self, text: str) -> None:
@@ -95,7 +99,8 @@ def memory(training: Training) -> str:
 
 
 def _numbers(values: dict[str, float]) -> str:
-    return "  ".join(f"{name} {value:.3f}" for name, value in values.items())
+    """Three digits behind the point, or as many as a small number needs to be one."""
+    return "  ".join(f"{k} {v:.3f}" if abs(v) >= 0.001 or not v else f"{k} {v:.1e}" for k, v in values.items())
 
 
 def _count(rate: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from safetensors.torch import save_file
@@ -10,11 +11,15 @@ from torch import Tensor, nn
 
 from stillbit.data.whole import whole
 
+POSITIONS = ("pos_embed", "relative_position_bias_table")
+"""What a model knows of where a token is, and what depends on the size of its images."""
+
 
 def load(model: nn.Module, path: Path) -> list[str]:
     """Begin with the weights of a run, of a .safetensors or of a .pth file; what quantizers learned is left out.
 
-    A classifier of another number of classes keeps its random start. Returns the names of what was left so.
+    A classifier of another number of classes keeps its random start. Returns the names of what was left so. Positions
+    of another image size are interpolated.
     """
     source = path / "model.safetensors" if path.is_dir() else path
     if not source.is_file():
@@ -27,13 +32,26 @@ def load(model: nn.Module, path: Path) -> list[str]:
     except Exception as error:  # whatever a damaged file makes its reader say
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ValueError(f"{source} is damaged or holds no weights ({first[:120]})") from None
-    held = {name: value for name, value in held.items() if "_quantizer." not in name}
+    held = _resized({name: value for name, value in held.items() if "_quantizer." not in name}, model)
     wanted = model.state_dict()
     classifiers = _classifiers(model)
     new = [n for n, t in wanted.items() if n.startswith(classifiers) and n in held and held[n].shape != t.shape]
     _check(source, wanted, held, new)
     model.load_state_dict({**held, **{name: wanted[name] for name in new}})
     return new
+
+
+def _resized(held: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """Positions of another image size are interpolated, as timm does it for this kind of model."""
+    wanted = model.state_dict()
+    other = {
+        n for n, t in held.items() if n in wanted and wanted[n].shape != t.shape and wanted[n].shape[-1] == t.shape[-1]
+    }
+    fit = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
+    if fit is None or not any(name.endswith(POSITIONS) for name in other):
+        return held
+    fitted = fit(dict(held), model)
+    return {**held, **{name: fitted[name] for name in other if name.endswith(POSITIONS) and name in fitted}}
 
 
 def save(model: nn.Module, target: Path) -> Path:
