@@ -13,7 +13,7 @@ from stillbit.data.batch import PADDING, Batch
 from stillbit.data.generated import Generated
 from stillbit.data.loaders import Loader
 from stillbit.data.settings import DataSettings
-from stillbit.train.evaluate import Evaluation, evaluate
+from stillbit.train.evaluate import Evaluation, evaluate, scored
 from tests.train import tiny
 
 CPU = torch.device("cpu")
@@ -61,6 +61,13 @@ def test_images_that_only_fill_a_batch_count_for_nothing() -> None:
     padded = torch.cat([targets, torch.tensor([PADDING] * 3)])
     found = scores(torch.cat([logits, torch.full((3, 6), 99.0)]), padded, (4, 4, 2))
     assert found == pytest.approx(scores(logits, targets, (7,))) and found["images"] == 7
+
+
+def test_batches_that_are_there_already_score_like_those_of_a_loader() -> None:
+    logits, listed = torch.randn(10, 8), Listed(torch.randint(8, (10,)), (4, 6))
+    assert scored(Told(logits), listed.epoch(0), device=CPU) == scores(
+        logits, torch.cat([b.targets for b in listed.batches]), (4, 6)
+    )
 
 
 def test_with_fewer_than_five_classes_every_image_is_among_the_first_five() -> None:

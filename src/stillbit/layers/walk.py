@@ -75,17 +75,22 @@ class QuantizedWeight:
 
     def pieces(self) -> tuple[Piece, ...]:
         """Role by role and head by head; in one piece where it is not of an attention, or heads do not divide it."""
-        child = self.name.rpartition(".")[2]
-        roles, axis = HEADED.get(child, ((), 0))
-        heads = getattr(self.parent, "num_heads", None)
-        if child in ("k_proj", "v_proj"):
-            heads = getattr(self.parent, "num_kv_heads", None) or heads
-        length = self.parameter.size(axis)
-        if not roles or not isinstance(heads, int) or length % (len(roles) * heads):
-            return (Piece(child or "weight", None, 0, 0, self.parameter.size(0)),)
-        each = length // (len(roles) * heads)
-        places = [(role, head) for role in roles for head in range(heads)]
-        return tuple(Piece(role, head, axis, i * each, each) for i, (role, head) in enumerate(places))
+        return pieces(self.name, self.parent, self.parameter)
+
+
+def pieces(name: str, parent: nn.Module, weight: Float[Tensor, "*shape"]) -> tuple[Piece, ...]:
+    """The pieces of the weight of the layer ``name``, quantized or float, which is a child of ``parent``."""
+    child = name.rpartition(".")[2]
+    roles, axis = HEADED.get(child, ((), 0))
+    heads = getattr(parent, "num_heads", None)
+    if child in ("k_proj", "v_proj"):
+        heads = getattr(parent, "num_kv_heads", None) or heads
+    length = weight.size(axis)
+    if not roles or not isinstance(heads, int) or length % (len(roles) * heads):
+        return (Piece(child or "weight", None, 0, 0, weight.size(0)),)
+    each = length // (len(roles) * heads)
+    places = [(role, head) for role in roles for head in range(heads)]
+    return tuple(Piece(role, head, axis, i * each, each) for i, (role, head) in enumerate(places))
 
 
 def quantized(model: nn.Module) -> Iterator[tuple[str, QuantLayer]]:

@@ -53,7 +53,11 @@ def bitops(model: nn.Module, example: Any = None) -> Float[Tensor, ""]:
 
 def products(model: nn.Module, example: Any = None) -> tuple[Product, ...]:
     """Every product of the model; all that no quantized layer computes is one, and float."""
-    counted = macs.count(model, example)
+    return counted_products(model, macs.count(model, example))
+
+
+def counted_products(model: nn.Module, counted: macs.Macs) -> tuple[Product, ...]:
+    """The same, where the MACs are known: they do not depend on the bits."""
     layers = dict(quantized(model))
     inside = sum(counted.by_module.get(name, 0) for name in layers)
     found = [Product(counted.total - inside, None, None)]

@@ -35,7 +35,7 @@ class Macs:
 def count(model: nn.Module, example: Any = None) -> Macs:
     """Run ``model`` once on the meta device; ``example`` is an input, by default one image of the model's own size."""
     inputs = _inputs(model, example)
-    ghost = _ghost(model).eval().requires_grad_(False)
+    ghost = without_numbers(model).eval().requires_grad_(False)
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
         ghost(**inputs) if isinstance(inputs, dict) else ghost(inputs)
@@ -76,8 +76,8 @@ def _inputs(model: nn.Module, example: Any) -> Any:
     return example.to("meta")
 
 
-def _ghost(model: nn.Module) -> nn.Module:
-    """A copy of the model without its numbers."""
+def without_numbers(model: nn.Module) -> nn.Module:
+    """A copy of the model on the meta device."""
     memo: dict[int, Any] = {}
     for module in model.modules():
         for p in module._parameters.values():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, ClassVar, final
 
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from stillbit.data.batch import PADDING
+from stillbit.data.batch import PADDING, Batch
 from stillbit.data.loaders import Loader
 from stillbit.train import distributed
 from stillbit.train.distributed import Share
@@ -16,13 +17,18 @@ from stillbit.train.hooks import Hook
 from stillbit.train.state import Training
 
 
-@torch.no_grad()
 def evaluate(model: nn.Module, loader: Loader, *, device: torch.device, amp: bool = False) -> dict[str, float]:
     """Percent right at first guess (top1) and among five (top5), mean loss, and the number of images."""
+    return scored(model, loader.epoch(0), device=device, amp=amp)
+
+
+@torch.no_grad()
+def scored(model: nn.Module, batches: Iterable[Batch], *, device: torch.device, amp: bool = False) -> dict[str, float]:
+    """The same, of batches that are there already."""
     was = model.training
     model.eval()
     sums = torch.zeros(4, dtype=torch.float64, device=device)
-    for batch in loader.epoch(0):
+    for batch in batches:
         with torch.autocast(device.type, torch.bfloat16, enabled=amp):
             logits = model(batch.images)
         counted = batch.targets != PADDING
