@@ -103,10 +103,10 @@ def test_histograms_are_of_the_weights_of_now() -> None:
 
 
 def test_a_run_that_goes_on_sees_what_a_run_without_a_break_sees() -> None:
-    whole = tracked(14)
+    whole = tracked(24)
     model = small.vit()
     first, training = Oscillation(model, TRACK), small.training(model)
-    small.train(training, 6, [first])
+    small.train(training, 16, [first])
     file = io.BytesIO()
     torch.save(first.state(), file)
     file.seek(0)
@@ -114,9 +114,43 @@ def test_a_run_that_goes_on_sees_what_a_run_without_a_break_sees() -> None:
     second.load_state(torch.load(file, weights_only=True))
     small.train(training, 8, [second])
     assert second.report() == whole.report()
+    for one, other in zip(whole.history.past(), second.history.past(), strict=True):
+        assert torch.equal(one, other) and len(one) == 2
     for weight in whole.weights:
         for one, other in zip(whole.paths.path(weight.name), second.paths.path(weight.name), strict=True):
             assert torch.equal(one, other)
+
+
+def test_every_tenth_look_is_remembered_layer_by_layer() -> None:
+    model = small.vit(3)
+    tracker, training = Oscillation(model, TRACK), small.training(model)
+    for step in (10, 20):
+        small.train(training, 10, [tracker])
+        steps, shares, scales = tracker.history.past()
+        assert steps[-1] == step
+        for weight, share, scale in zip(tracker.weights, shares[-1], scales[-1], strict=True):
+            assert share == (tracker.flips[weight.name].frequency > 0.05).double().mean()
+            assert scale == pytest.approx(weight.quantizer.get_parameter("scale").abs().mean().item(), rel=1e-6)
+    assert len(steps) == 2 and shares.any()
+
+
+def test_a_layer_in_one_piece_is_the_mean_of_its_pieces() -> None:
+    tracker = tracked(15)
+    pieces = [p for p in tracker.report().pieces if p.layer == "blocks.0.attn.qkv"]
+    whole = next(p for p in tracker.layers() if p.layer == "blocks.0.attn.qkv")
+    assert whole.weights == sum(p.weights for p in pieces) and whole.flips == sum(p.flips for p in pieces)
+    for name in ("oscillating", "frequency", "moved"):
+        mean = sum(getattr(p, name) * p.weights for p in pieces) / whole.weights
+        assert getattr(whole, name) == pytest.approx(mean)
+    assert [p.layer for p in tracker.layers()] == [w.name for w in tracker.weights]
+
+
+def test_a_checkpoint_of_a_tracker_without_a_history_can_still_be_read() -> None:
+    whole = tracked(14)
+    older = {name: held for name, held in whole.state().items() if name != "history"}
+    tracker = Oscillation(small.vit(), TRACK)
+    tracker.load_state(older)
+    assert tracker.report() == whole.report() and not len(tracker.history.past().steps)
 
 
 def test_without_a_state_it_begins_at_the_codes_of_now() -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from stillbit.dynamics.boundary import histogram
 from stillbit.dynamics.flips import Flips
+from stillbit.dynamics.history import History
 from stillbit.dynamics.low_bit import low_bit
 from stillbit.dynamics.settings import TrackSettings
 from stillbit.dynamics.trajectories import Trajectories
@@ -65,6 +66,7 @@ class Oscillation(Watch):
     def _begin(self) -> None:
         self.flips = {w.name: Flips(w.codes()) for w in self.weights}
         self.paths = Trajectories(self.weights, self.settings.track_samples, self.settings.track_window)
+        self.history = History(len(self.weights))
         self.looks = 0
 
     def after_step(self, training: Training, losses: dict[str, Tensor]) -> None:
@@ -82,6 +84,13 @@ class Oscillation(Watch):
                 self.paths.see(weight.name, latent)
         self.paths.close_look(step)
         self.looks += 1
+        if self.history.is_due(self.looks):
+            self._remember(step)
+
+    def _remember(self, step: int) -> None:
+        shares = [(f.frequency > self.settings.track_threshold).double().mean() for f in self.flips.values()]
+        scales = [weight.quantizer.scale_of(weight.parameter).double().mean() for weight in self.weights]
+        self.history.add(step, torch.stack(shares), torch.stack(scales))
 
     def numbers(self) -> dict[str, float]:
         """The share of all weights that oscillate, with what defines it, and the share that left its first code."""
@@ -106,6 +115,11 @@ class Oscillation(Watch):
             settings.track_momentum, settings.track_threshold, settings.track_every, self.looks, tuple(pieces)
         )
 
+    def layers(self) -> tuple[PieceReport, ...]:
+        """Layer by layer, each in one piece."""
+        wholes = [(w.name, Piece("layer", None, 0, 0, w.parameter.size(0))) for w in self.weights]
+        return tuple(_reported(name, whole, self.flips[name], self.settings) for name, whole in wholes)
+
     def histograms(self, bins: int = 20) -> dict[str, Int[Tensor, " bins"]]:
         """How far the weights of each layer are from a boundary now, from 0 to half a step."""
         return {weight.name: histogram(weight.latent(), bins) for weight in self.weights}
@@ -113,7 +127,7 @@ class Oscillation(Watch):
     def state(self) -> dict[str, Any]:
         """All that was seen."""
         flips = {name: flips.state() for name, flips in self.flips.items()}
-        return {"looks": self.looks, "flips": flips, "paths": self.paths.state()}
+        return {"looks": self.looks, "flips": flips, "paths": self.paths.state(), "history": self.history.state()}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """The inverse of ``state``; without one, begin at the codes of now."""
@@ -122,6 +136,7 @@ class Oscillation(Watch):
             return
         self.looks = int(state["looks"])
         self.paths.load_state(state["paths"])
+        self.history.load_state(state.get("history", {}))
         for name, flips in self.flips.items():
             flips.load_state(state["flips"][name])
 
