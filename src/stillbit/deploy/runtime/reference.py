@@ -1,0 +1,227 @@
+"""The meaning of a program, in numpy: slow, exact, and short enough to read.
+
+Codes are int64. A product of codes is computed in float64, where integers below 2^53 are exact: a sum of products of
+codes of up to 8 bits stays below that for more than 10^11 terms. What is float is float32, one operation at a time, in
+the order of the program; means, norms and softmax sum in float64 and are rounded once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from stillbit.deploy.program import Array, Program, Step, sizes
+
+WIDE = np.float64
+Operation = Callable[..., Array]
+
+
+def run(program: Program, image: Array) -> Array:
+    """What the program makes of a batch."""
+    output: Array | None = None
+    for step, value in steps(program, image):
+        output = value if step.output == program.output else output
+    assert output is not None, "a program computes its output"
+    return output
+
+
+def steps(program: Program, image: Array) -> Iterator[tuple[Step, Array]]:
+    """Every step with what it puts out, in order; what no later step reads is forgotten."""
+    values: dict[str, Array] = {name: constant.array for name, constant in program.constants.items()}
+    values[program.input] = np.asarray(image, np.float32)
+    last = {name: number for number, step in enumerate(program.steps) for name in step.inputs}
+    for number, step in enumerate(program.steps):
+        settings = dict(step.settings)
+        if "shape" in settings:
+            settings["shape"] = sizes(tuple(settings["shape"]), len(image))
+        value = OPERATIONS[step.op](*(values[name] for name in step.inputs), **settings)
+        values[step.output] = value
+        yield step, value
+        for name in set(step.inputs):
+            if last[name] == number and name not in program.constants:
+                del values[name]
+
+
+def _single(x: Array) -> Array:
+    """In float32."""
+    return np.asarray(x, np.float32)
+
+
+# ---------------------------------------------------------------------------------------------------------------- codes
+
+
+def quantize(x: Array, scale: Array | None = None, *bounds: Array, low: int, high: int, offset: float) -> Array:
+    """``clamp(round(x / scale - offset), low, high)``, rounded half to even, in float32; ``bounds`` may be narrower."""
+    steps = x if scale is None else x / scale
+    steps = steps - np.float32(offset) if offset else steps
+    codes = np.clip(np.rint(steps), low, high)
+    return (np.clip(codes, *bounds) if bounds else codes).astype(np.int64)
+
+
+def level(codes: Array, *, offset: float) -> Array:
+    """``code + offset``."""
+    return _single(codes + offset)
+
+
+def product(a: Array, b: Array, *, offsets: list[float]) -> Array:
+    """The sum over k of ``(a[.., n, k] + offset_a) * (b[.., k, o] + offset_b)``."""
+    return _single((a + WIDE(offsets[0])) @ (b + WIDE(offsets[1])))
+
+
+def convolution(a: Array, b: Array, *, offsets: list[float], **how: Any) -> Array:
+    """The same over windows of an image; what is padded adds nothing."""
+    return _single(_windows_product(a + WIDE(offsets[0]), b + WIDE(offsets[1]), **how))
+
+
+def _windows_product(
+    x: Array, kernel: Array, *, stride: list[int], padding: list[int], dilation: list[int], groups: int
+) -> Array:
+    x = np.pad(x, ((0, 0), (0, 0), *((p, p) for p in padding)))
+    reach = tuple(d * (k - 1) + 1 for d, k in zip(dilation, kernel.shape[2:], strict=True))
+    windows = np.lib.stride_tricks.sliding_window_view(x, reach, axis=(2, 3))
+    windows = windows[:, :, :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]]
+    n, _, high, wide = windows.shape[:4]
+    taken = windows.reshape(n, groups, -1, high, wide, *kernel.shape[2:])
+    kernels = kernel.reshape(groups, -1, *kernel.shape[1:])
+    summed: Array = np.einsum("ngchwij,gocij->ngohw", taken, kernels, optimize=True)
+    return summed.reshape(n, -1, high, wide)
+
+
+# ------------------------------------------------------------------------------------------------------ moving elements
+
+
+def _slice(x: Array, *, axis: int, start: int, stop: int | None) -> Array:
+    return x[(slice(None),) * axis + (slice(start, stop),)]
+
+
+def _pad(x: Array, *, around: list[list[int]], value: float) -> Array:
+    return np.pad(x, around, constant_values=value)
+
+
+# --------------------------------------------------------------------------------------------------------------- floats
+
+
+def _two(function: Operation) -> Operation:
+    def operation(x: Array, y: Array | None = None, *, by: float | None = None) -> Array:
+        return _single(function(x, np.float32(by) if y is None else y))
+
+    return operation
+
+
+def _one(function: Operation) -> Operation:
+    return lambda x: _single(function(x.astype(WIDE)))
+
+
+def _clamp(x: Array, *bounds: Array, low: float | None = None, high: float | None = None) -> Array:
+    return _single(np.clip(x, *(bounds or (low, high))))
+
+
+def _compare(x: Array, y: Array | None = None, *, how: str, by: float | None = None) -> Array:
+    other = np.float32(by) if y is None else y
+    compared: Array = {"ge": np.greater_equal, "gt": np.greater, "le": np.less_equal, "lt": np.less}[how](x, other)
+    return compared
+
+
+def _sigmoid(x: Array) -> Array:
+    return 1 / (1 + np.exp(-x))
+
+
+def _gelu(x: Array, *, tanh: bool) -> Array:
+    x = x.astype(WIDE)
+    if tanh:
+        inner = np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))
+    else:
+        inner = np.vectorize(math.erf, otypes=[WIDE])(x / math.sqrt(2))
+    return _single(x * (1 + inner) / 2)
+
+
+def _softmax(x: Array, *, axis: int) -> Array:
+    x = np.exp(x.astype(WIDE) - x.max(axis, keepdims=True))
+    return _single(x / x.sum(axis, keepdims=True))
+
+
+def _layer_norm(x: Array, weight: Any = 1.0, bias: Any = 0.0, *, axes: int, eps: float) -> Array:
+    along = tuple(range(-axes, 0))
+    x = x.astype(WIDE)
+    centred = x - x.mean(along, keepdims=True)
+    spread = np.sqrt((centred**2).mean(along, keepdims=True) + eps)
+    return _single(centred / spread * weight + bias)
+
+
+def _reduced(function: Operation) -> Operation:
+    def operation(x: Array, *, axes: list[int], keep: bool) -> Array:
+        return _single(function(x.astype(WIDE), tuple(axes), keep))
+
+    return operation
+
+
+def _max_pool(x: Array, **how: Any) -> Array:
+    return _single(_pools(x, -np.inf, **how).max((-2, -1)))
+
+
+def _avg_pool(x: Array, *, counts_padding: bool, **how: Any) -> Array:
+    frame = 1.0 if counts_padding else 0.0  # whether what is padded counts; what is added to round up never does
+    counted = np.pad(np.ones(x.shape[2:]), [(p, p) for p in how["padding"]], constant_values=frame)
+    inner = {**how, "padding": [0, 0]}
+    numbers = _pools(counted[None, None], 0.0, **inner).sum((-2, -1))
+    return _single(_pools(x, 0.0, **how).sum((-2, -1)) / numbers)
+
+
+def _pools(x: Array, outside: float, *, window: list[int], stride: list[int], padding: list[int], ceil: bool) -> Array:
+    framed = np.pad(x.astype(WIDE), ((0, 0), (0, 0), *((p, p) for p in padding)), constant_values=outside)
+    if ceil:  # room for one more window where it begins inside of the image or of what is padded before it
+        left = [(n - w) % s for n, w, s in zip(framed.shape[2:], window, stride, strict=True)]
+        fits = [n - r + 1 <= n - p for n, r, p in zip(framed.shape[2:], left, padding, strict=True)]
+        more = [s - r if r and fit else 0 for s, r, fit in zip(stride, left, fits, strict=True)]
+        framed = np.pad(framed, ((0, 0), (0, 0), *((0, m) for m in more)), constant_values=outside)
+    windows = np.lib.stride_tricks.sliding_window_view(framed, tuple(window), axis=(2, 3))
+    return windows[:, :, :: stride[0], :: stride[1]]
+
+
+OPERATIONS: dict[str, Operation] = {
+    "quantize": quantize,
+    "level": level,
+    "product": product,
+    "convolution": convolution,
+    "reshape": lambda x, *, shape: x.reshape(shape),
+    "expand": lambda x, *, shape: np.broadcast_to(x, shape),
+    "permute": lambda x, *, axes: x.transpose(axes),
+    "select": lambda x, *, axis, index: x.take(index, axis),
+    "slice": _slice,
+    "cat": lambda *parts, axis: np.concatenate(parts, axis),
+    "pad": _pad,
+    "roll": lambda x, *, by, axes: np.roll(x, by, axes),
+    "gather": lambda x, index, *, axis: x.take(index, axis),
+    "add": _two(np.add),
+    "sub": _two(np.subtract),
+    "mul": _two(np.multiply),
+    "div": _two(np.divide),
+    "neg": _one(np.negative),
+    "abs": _one(np.abs),
+    "exp": _one(np.exp),
+    "sqrt": _one(np.sqrt),
+    "rsqrt": _one(lambda x: 1 / np.sqrt(x)),
+    "relu": _one(lambda x: np.maximum(x, 0)),
+    "silu": _one(lambda x: x * _sigmoid(x)),
+    "sigmoid": _one(_sigmoid),
+    "tanh": _one(np.tanh),
+    "hardswish": _one(lambda x: x * np.clip(x + 3, 0, 6) / 6),
+    "hardsigmoid": _one(lambda x: np.clip(x + 3, 0, 6) / 6),
+    "clamp": _clamp,
+    "compare": _compare,
+    "where": np.where,
+    "gelu": _gelu,
+    "softmax": _softmax,
+    "layer_norm": _layer_norm,
+    "mean": _reduced(lambda x, axes, keep: x.mean(axes, keepdims=keep)),
+    "sum": _reduced(lambda x, axes, keep: x.sum(axes, keepdims=keep)),
+    "max": _reduced(lambda x, axes, keep: x.max(axes, keepdims=keep)),
+    "norm": _reduced(lambda x, axes, keep: np.sqrt((x**2).sum(axes, keepdims=keep))),
+    "matmul": lambda a, b: np.matmul(a.astype(WIDE), b.astype(WIDE)).astype(np.float32),
+    "conv": lambda a, b, **how: _windows_product(a.astype(WIDE), b.astype(WIDE), **how).astype(np.float32),
+    "max_pool": _max_pool,
+    "avg_pool": _avg_pool,
+}
