@@ -33,6 +33,7 @@ demo: $(DEMO_READY)  ## Train a small transformer on fractals, quantize it to tw
 		'The same in Python, on your own model:                 README.md, docs/tour.md'
 
 test: $(DEV_READY)  ## Run the tests that take no GPU and little time
+	@$(CHROMIUM)
 	$(BIN)/python -m pytest -n 2 $(ARGS)
 
 check: $(DEV_READY)  ## Run all that has to pass before a change lands
@@ -71,4 +72,12 @@ define install
 	@echo "Installing stillbit[$(1)] into $(VENV). This happens once, and takes a few minutes."
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e ".[$(1)]"
 endef
+
+# The tests of the report want a real browser, and are skipped without one. Only Debian's, and only for root.
+CHROMIUM := command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
+	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+		&& echo "Installing chromium, for the tests of the report. This happens once." \
+		&& { apt-get install -y -qq chromium >/dev/null 2>&1 \
+			|| { apt-get update -qq >/dev/null 2>&1 && apt-get install -y -qq chromium >/dev/null 2>&1; }; }; } \
+	|| echo "There is no chromium: the tests of the report in a browser are skipped."
 NEW_ENOUGH := import sys; sys.exit(1) if sys.version_info < (3, 11) else None

@@ -16,6 +16,8 @@ COMMANDS = {
     "train": "Train a model by a method",
     "evaluate": "Measure a trained model",
     "runs": "Compare runs: accuracy, bits, size, time",
+    "analyze": "Look at what bits do: what is sensitive, varies, oscillates, and costs",
+    "report": "Put runs and their analyses on one page",
     "info": "Say what is installed here, or what is in a run or a model",
     "methods": "List the methods",
     "data": "Make data sets",

@@ -58,7 +58,7 @@ def read(path: Path) -> Recipe:
 
 def differences(was: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """What two recipes do not agree on, of what decides the numbers of a run."""
-    here, there = dict(_flat(now)), dict(_flat(was))
+    here, there = dict(flat(now)), dict(flat(was))
     return [
         f"--{name.rpartition('.')[2].replace('_', '-')} {there.get(name)} there and {here.get(name)} here"
         for name in dict.fromkeys([*there, *here])
@@ -66,9 +66,10 @@ def differences(was: dict[str, Any], now: dict[str, Any]) -> list[str]:
     ]
 
 
-def _flat(data: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+def flat(data: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Every setting under its full name, such as optim.lr."""
     for name, value in data.items():
         if isinstance(value, dict):
-            yield from _flat(value, f"{above}{name}.")
+            yield from flat(value, f"{above}{name}.")
         else:
             yield f"{above}{name}", value

@@ -1,0 +1,82 @@
+"""What is asked about the sensitivity of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from stillbit.analysis.groups import By
+from stillbit.data.batch import Batch
+from stillbit.quantizers.granularity import per_channel, per_tensor
+from stillbit.quantizers.grid import FLOAT_BITS
+from stillbit.quantizers.spec import Spec
+from stillbit.surgery.plan import ENDS, LayerSpec, Plan, Rule, preset
+from stillbit.train.settings import OptimSettings
+
+Question = Literal["lower", "keep"]
+HIGH = 8
+"""Bits of what is not lowered."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inquiry:
+    """What is asked of a model."""
+
+    subject: str
+    source: str
+    """Where its float weights are from."""
+    question: Question = "lower"
+    bits: str = "w2a2"
+    """The low ones."""
+    plan: Plan | None = None
+    """How the low bits are made; the step sizes of least squared error, a weight channel and a tensor each, if None."""
+    by: tuple[By, ...] = ("role", "layer", "head")
+    calibration_images: int = 64
+    """From which activations get their scales, the first ones; the proxy looks at them too."""
+    chunk: int | None = None
+    """Images that pass the model together; if None, 8 on a CPU, whose caches then hold a layer, and 64 on a GPU."""
+    steps: int = 0
+    """Of training, for the base and for each group."""
+    optim: OptimSettings = field(default_factory=lambda: OptimSettings(lr=1e-4))
+
+    def __post_init__(self) -> None:
+        """Refuse what would measure nothing."""
+        weights, activations = preset(self.bits)
+        if self.question == "lower" and min(weights, activations) >= HIGH:
+            raise ValueError(f"{self.bits} lowers nothing, since the rest has 8 bits: use --bits w4a4, or ask --keep")
+
+    @property
+    def high(self) -> str:
+        """The bits of the rest, in the words of ``bits``; what is float among the low ones is float here too."""
+        weights, activations = (FLOAT_BITS if bits == FLOAT_BITS else HIGH for bits in preset(self.bits))
+        return f"w{weights}a{activations}"
+
+    def plans(self) -> tuple[Plan, Plan]:
+        """The low one, whose ends are low too in case they are asked about, and the high one."""
+        weights, activations = preset(self.bits)
+        end = LayerSpec(Spec(weights, "lsq", per_channel), Spec(activations, "lsq", per_tensor))
+        low = self.plan or Plan.uniform(weights, activations)
+        return low.but(*(Rule(role, end, optional=True) for role in ENDS)), Plan.uniform(*preset(self.high))
+
+    def chunks(self, batches: Sequence[Batch]) -> tuple[Batch, ...]:
+        """The same images in the same order, ``chunk`` at a time; images of one class alone are refused."""
+        size = self.chunk or (8 if batches[0].images.device.type == "cpu" else 64)
+        if len({int(target) for batch in batches for target in batch.targets}) < 2:
+            raise ValueError(
+                "all images are of one class, among which every answer is right: give images of at least two"
+            )
+        return tuple(
+            Batch(images, targets, indices)
+            for batch in batches
+            for images, targets, indices in zip(*(t.split(size) for t in batch[:3]), strict=True)
+        )
+
+    def first(self, chunks: Sequence[Batch]) -> tuple[Batch, ...]:
+        """The chunks that calibrate: as few as have enough images."""
+        wanted, chosen = self.calibration_images, []
+        for batch in chunks:
+            if wanted > 0:
+                chosen.append(batch)
+                wanted -= len(batch.targets)
+        return tuple(chosen)

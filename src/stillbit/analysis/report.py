@@ -1,0 +1,193 @@
+"""The page: records in, one HTML file out that needs nothing beside it and reaches for no network."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from string import Template
+
+from stillbit.analysis import plot
+from stillbit.analysis.markup import Child, Markup, escaped, join, tag
+from stillbit.analysis.page_fit import BUDGETS, LARGE, Figures, fitted, rows_for
+from stillbit.analysis.page_table import table_of
+from stillbit.analysis.plot.figure import Figure, slug
+from stillbit.analysis.record import Record
+from stillbit.analysis.svg.theme import figure_style, page_file, variables
+from stillbit.analysis.table import Table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Missing:
+    """An analysis that a run does not have, and the command or the reason."""
+
+    kind: str
+    command: str = ""
+    """Which makes it."""
+    reason: str = ""
+    """Why there is none, in a sentence, where no command helps."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What a page tells of a run."""
+
+    name: str
+    """No two runs of a page have the same."""
+    records: tuple[Record, ...]
+    missing: tuple[Missing, ...] = ()
+    stale: tuple[Missing, ...] = ()
+    """Records that are older than the checkpoint they are of; ``command`` makes them anew."""
+
+    def record(self, kind: str) -> Record | None:
+        """The record of a kind."""
+        return next((one for one in self.records if one.kind == kind), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """All that a page is made of."""
+
+    title: str
+    under: str
+    """A line under the title."""
+    summary: tuple[Table, ...]
+    """The first tables."""
+    runs: tuple[Run, ...]
+    version: str
+
+
+TOPICS = {
+    "curves": ("Training", "How the trainings went, and where they ended."),
+    "oscillation": ("Oscillation", "Which weights cannot decide between two codes, in which layers, and since when."),
+    "variation": ("Variation", "How differently loud heads, channels and layers are: what one scale has to serve."),
+    "error": ("Quantization error", "How much of each layer's numbers is lost between float and code."),
+    "sensitivity": ("Sensitivity", "Which parts of the model suffer most from few bits: where bits should be spent."),
+    "cost": ("Cost", "What an image costs in bit operations, bytes and energy, and which layers cost it."),
+    "landscape": ("Loss landscape", "How the loss rises around the trained weights: what small changes of weights do."),
+    "attention": ("Attention", "What the model looks at, and whether few bits change that."),
+}  # fmt: skip
+"""A section a kind, in the order of the story: how it went, what moves, what differs, what it costs."""
+
+
+def page(said: Page) -> str:
+    """The whole file, with as many pictures as it can have and stay small."""
+    drawn = {(run.name, record.kind): plot.figures(record) for run in said.runs for record in run.records}
+    text = ""
+    for budget in BUDGETS:
+        text = _written(said, fitted(drawn, budget))
+        if len(text.encode("utf-8")) <= LARGE:
+            break
+    return text
+
+
+def _written(said: Page, drawn: Figures) -> str:
+    sections = [("summary", "Summary", join(*(table_of(table) for table in said.summary)), True)]
+    for kind, (title, lead) in TOPICS.items():
+        body, something = _topic(kind, lead, said.runs, drawn)
+        sections.append((kind, title, body, something))
+    style = variables() + figure_style() + page_file("report.css")
+    script = page_file("report.js")
+    return Template(page_file("report.html")).substitute(
+        policy=escaped(f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}"),
+        version=escaped(said.version),
+        title=escaped(said.title),
+        under=escaped(said.under),
+        style=style,
+        script=script,
+        contents=_contents([(name, title, something) for name, title, _, something in sections]),
+        sections=join(*(_section(name, title, body) for name, title, body, _ in sections)),
+        footer=escaped(f"Made with stillbit {said.version}. The page is whole: it needs no network."),
+    )
+
+
+def figures_of(said: Page) -> dict[str, tuple[Figure, ...]]:
+    """Every figure of the page, under the name of its run; those that compare runs under an empty one."""
+    found = {"": tuple(one for kind in TOPICS for one in _compared(kind, said.runs))}
+    for run in said.runs:
+        records = (run.record(kind) for kind in TOPICS)
+        found[run.name] = tuple(one for record in records if record is not None for one in plot.figures(record))
+    return found
+
+
+def _topic(kind: str, lead: str, runs: Sequence[Run], drawn: Figures) -> tuple[Markup, bool]:
+    """What stands under the heading of a kind, and whether there is anything but commands."""
+    held = [(run, record) for run in runs if (record := run.record(kind)) is not None]
+    parts: list[Child] = [tag("p", lead, class_="lead")]
+    parts += [_figure(one, kind) for one in _compared(kind, runs)]
+    # Over each other curves say more, and all of them are there.
+    alone = kind != "curves" or len(held) < 2
+    blocks = []
+    for run, record in held:
+        figures = drawn[run.name, kind] if alone else ()
+        body = (_stale(run, kind), *(_figure(one, f"{kind}-{run.name}") for one in figures))
+        tables = (table_of(table, rows_for(len(runs))) for table in record.tables())
+        blocks.append((run.name, join(*body, *tables)))
+    if len(runs) == 1:
+        parts += [block for _, block in blocks]
+    elif blocks:
+        parts.append(_choice("run", [(name, join(tag("h3", name, class_="called"), block)) for name, block in blocks]))
+    parts += [_lacking(run, kind, several=len(runs) > 1) for run in runs]
+    return join(*parts), bool(held)
+
+
+def _stale(run: Run, kind: str) -> Markup | None:
+    old = next((one for one in run.stale if one.kind == kind), None)
+    if old is None:
+        return None
+    words = " The checkpoint is newer than this analysis. Make it anew: "
+    return tag("p", tag("strong", "Stale."), words, tag("code", old.command), class_="stale")
+
+
+def _compared(kind: str, runs: Sequence[Run]) -> tuple[Figure, ...]:
+    held = [(run.name, record) for run in runs if (record := run.record(kind)) is not None]
+    return plot.compare(kind, held) if len(held) > 1 or kind == "cost" else ()
+
+
+def _lacking(run: Run, kind: str, *, several: bool) -> Markup | None:
+    lack = next((one for one in run.missing if one.kind == kind), None)
+    if lack is None:
+        return None
+    who = f"{run.name}: " if several else ""
+    if lack.reason:
+        return tag("p", f"{who}{lack.reason}", class_="missing")
+    return tag("p", f"{who}not measured yet. ", tag("code", lack.command), " fills this.", class_="missing")
+
+
+def _figure(one: Figure, within: str) -> Markup:
+    if len(one.options) == 1:
+        drawn = tag("div", one.options[0].svg, class_="canvas")
+    else:
+        drawn = _choice(
+            one.choose,
+            [
+                (option.name, join(tag("p", option.name, class_="called"), tag("div", option.svg, class_="canvas")))
+                for option in one.options
+            ],
+        )
+    known_as = slug(f"{within}-{one.name}")
+    return tag("figure", tag("h4", one.title), drawn, tag("figcaption", one.caption), id=f"figure-{known_as}")
+
+
+def _choice(what: str, options: Sequence[tuple[str, Markup]]) -> Markup:
+    """All of them for paper and where no script runs; the script lets the reader choose one."""
+    held = (tag("div", body, class_="option", data_name=name) for name, body in options)
+    return tag("div", *held, class_="choice", data_choose=what)
+
+
+def _section(name: str, title: str, body: Markup) -> Markup:
+    return tag("section", tag("h2", title, id=f"{name}-heading"), body, id=name, aria_labelledby=f"{name}-heading")
+
+
+def _contents(sections: Sequence[tuple[str, str, bool]]) -> Markup:
+    links = (
+        tag("li", tag("a", title, href=f"#{name}", class_=None if something else "none"))
+        for name, title, something in sections
+    )
+    return tag("ul", *links)
+
+
+def _hash(text: str) -> str:
+    """How a policy names the one script and the one style that may be."""
+    return f"'sha256-{b64encode(sha256(text.encode('utf-8')).digest()).decode('ascii')}'"

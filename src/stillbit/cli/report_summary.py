@@ -1,0 +1,98 @@
+"""The first tables of a page: what came out of each run, and what its settings differ in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from stillbit.analysis.report import Run
+from stillbit.analysis.table import Cell, Column, Table
+from stillbit.methods.recipe_file import PASSING, flat
+
+COLUMNS = (
+    Column(name="run"),
+    Column(name="method"),
+    Column(name="model"),
+    Column(name="bits"),
+    Column(name="top-1", kind="share", about="best, on the validation images"),
+    Column(name="loss", kind="number", about="on the validation images, at the best epoch"),
+    Column(name="weights, kB", kind="number", about="codes at their true width, scales, and what stays float"),
+    Column(name="BitOPs, G", kind="number", about="10^9 bit operations of one image"),
+    Column(name="epochs", about="done of planned"),
+    Column(name="minutes", kind="number", about="in training"),
+    Column(name="seed", kind="count"),
+)
+SAME_ROW = ("method", "model.model", "quant.bits", "machine.seed")
+"""Settings that stand in the first table already."""
+
+
+def summary(folders: Sequence[Path], runs: Sequence[Run]) -> tuple[Table, ...]:
+    """A row a run; and for several runs a row a setting that is not the same in all."""
+    recipes = [_json(folder / "recipe.json") for folder in folders]
+    rows = tuple(_row(folder, run, recipe) for folder, run, recipe in zip(folders, runs, recipes, strict=True))
+    first = Table(title="What came out", columns=COLUMNS, rows=rows)
+    return (first, *_differences(runs, recipes))
+
+
+def _row(folder: Path, run: Run, recipe: dict[str, Any]) -> tuple[Cell, ...]:
+    result, curves, cost = _json(folder / "result.json"), run.record("curves"), run.record("cost")
+    done = getattr(curves, "epochs", result.get("epochs"))
+    seconds = result.get("seconds", getattr(curves, "seconds", None))
+    size = getattr(cost, "weight_bytes", result.get("weight_bytes"))
+    bitops = getattr(cost, "bitops", None)
+    top1 = result.get("top1", getattr(curves, "best", None))
+    return (
+        run.name,
+        recipe["method"],
+        recipe["model"]["model"],
+        "float" if recipe["quant"] is None else recipe["quant"]["bits"],
+        None if top1 is None else top1 / 100,
+        result.get("eval_loss", _loss(curves)),
+        None if size is None else size / 1e3,
+        None if bitops is None else bitops / 1e9,
+        f"{done} of {recipe['schedule']['epochs']}",
+        None if seconds is None else seconds / 60,
+        recipe["machine"]["seed"],
+    )
+
+
+def _loss(curves: Any) -> float | None:
+    """The loss on the validation images where the accuracy was best."""
+    held = {(one.name, one.per): one for one in getattr(curves, "curves", ())}
+    best, loss = held.get(("top1", "epoch")), held.get(("eval_loss", "epoch"))
+    if best is None or loss is None:
+        return None
+    at = best.steps[best.values.index(max(best.values))]
+    return float(loss.values[loss.steps.index(at)]) if at in loss.steps else None
+
+
+def _differences(runs: Sequence[Run], recipes: Sequence[dict[str, Any]]) -> tuple[Table, ...]:
+    if len(runs) < 2:
+        return ()
+    settings = [dict(flat(recipe)) for recipe in recipes]
+    names = [
+        name
+        for name in dict.fromkeys(name for one in settings for name in one)
+        if name not in PASSING
+        and name not in SAME_ROW
+        and not name.startswith("output.")
+        and len({json.dumps(one.get(name)) for one in settings}) > 1
+    ]
+    rows = tuple((name, *(_said(one.get(name)) for one in settings)) for name in names)
+    if not rows:
+        return ()
+    columns = (Column(name="setting"), *(Column(name=run.name) for run in runs))
+    note = "settings that are the same in all runs, and where things lie, are left out"
+    return (Table(title="What was set differently", columns=columns, rows=rows, note=note),)
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return "" if value is None else str(value)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}

@@ -1,0 +1,150 @@
+"""What an analysis looks at: the model that a person points at, its float origin, and images for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import deepcopy
+from itertools import count
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from stillbit.analysis.finite import check_finite
+from stillbit.data.batch import Batch
+from stillbit.data.loaders import Loader, Place
+from stillbit.data.order import PADDED
+from stillbit.data.picked import Picked, evenly
+from stillbit.data.source import Source
+from stillbit.data.sources import Split, open_source
+from stillbit.layers.walk import quantizers
+from stillbit.methods import build
+from stillbit.methods.recipe import Recipe
+from stillbit.methods.target import open_target, with_data
+from stillbit.surgery.swap import dequantize
+from stillbit.train import distributed, weights
+
+
+class Subject(NamedTuple):
+    """A model in eval mode on its device, and what is known of it."""
+
+    name: str
+    """What the reader calls it: the run's folder, the file, or the model's name."""
+    model: Any
+    recipe: Recipe
+    about: str
+    """Where the numbers are from."""
+    folder: Path | None
+    """The run's; None for a file or a model's name."""
+
+
+class Origin(NamedTuple):
+    """A float model to compare with, and which one it is."""
+
+    model: Any
+    about: str
+
+
+def open_subject(said: str, *, checkpoint: str = "best", pretrained: bool = False, device: str = "auto") -> Subject:
+    """What ``said`` points at: a run, a file that stillbit wrote, or timm's name of a model."""
+    target = open_target(said, checkpoint=checkpoint, pretrained=pretrained)
+    path = Path(said)
+    folder = path if path.is_dir() else None
+    name = path.resolve().name if folder is not None else said
+    check_finite(target.model, name)
+    model = target.model.to(distributed.share(device).device).eval()
+    return Subject(name, model, target.recipe, target.about, folder)
+
+
+def is_quantized(subject: Subject) -> bool:
+    """Whether anything in it snaps to a grid."""
+    return any(True for _ in quantizers(subject.model))
+
+
+def need_quantized(subject: Subject, what: str) -> None:
+    """Refuse a float subject; ``what`` is what was asked for, such as "the latent histogram"."""
+    if not is_quantized(subject):
+        raise ValueError(
+            f"{what} needs a quantized model, and {subject.name} is float: give a run with bits, as "
+            "stillbit train lsq --bits w4a4 makes one"
+        )
+
+
+def need_folder(subject: Subject, what: str) -> Path:
+    """The folder of the run; ``what`` is what was asked for, and what no single model can tell."""
+    if subject.folder is None:
+        raise ValueError(f"{what} needs a run, and {subject.name} is a model without one: give the folder of a run")
+    return subject.folder
+
+
+def float_of(subject: Subject) -> Origin:
+    """The float model it came from: what the run began with, or its latent weights where that is gone.
+
+    Weights of other classes count as gone. A float subject comes from itself. The model is a copy in eval mode, on the
+    device of the subject's.
+    """
+    if not is_quantized(subject):
+        return Origin(deepcopy(subject.model), "the model itself")
+    begun = subject.recipe.model.initial_checkpoint
+    found = None if begun is None else _begun_with(begun, subject)
+    return found or Origin(dequantize(subject.model).eval(), "its own latent weights, unquantized")
+
+
+def _begun_with(path: Path, subject: Subject) -> Origin | None:
+    """The float weights a run began with, where they are still there and know the run's classes."""
+    source = path / "model.safetensors" if path.is_dir() else path
+    if not source.is_file():
+        return None
+    model = build.float_model(subject.recipe, numbers=False)
+    if weights.load(model, source):
+        return None  # its classifier began anew
+    check_finite(model, str(path))
+    device = next(subject.model.parameters()).device
+    return Origin(model.to(device).eval(), f"the float weights it began with, {path}")
+
+
+def pictures(
+    subject: Subject, images: int, *, split: Split = "val", batch_size: int = 64, workers: int = 0, **data: Any
+) -> tuple[Batch, ...]:
+    """So many images as evaluation sees them, the same ones each time, as many of every class.
+
+    ``data`` are choices of data, such as data_dir, that replace those of the subject; what is None replaces nothing.
+    """
+    if images < 1:
+        raise ValueError(f"an analysis looks at one image at least, got {images}: --images 256")
+    recipe = with_data(subject.recipe, batch_size=batch_size, workers=workers, **data)
+    source = open_source(recipe.data, split)
+    _check_outputs(subject, source)
+    device = next(subject.model.parameters()).device
+    picked = Picked(source, evenly(source, images))
+    look = build.look_of(recipe, subject.model)
+    loader = Loader(picked, look, recipe.data, place=Place(device=str(device)))
+    found = tuple(batch for batch in loader.epoch(0) if int(batch.indices[0]) != PADDED)
+    if not found:
+        raise ValueError(f"not one of {len(picked)} images could be read: every one is damaged")
+    return found
+
+
+def lessons(subject: Subject, *, batch_size: int = 64, workers: int = 0, **data: Any) -> Iterator[Batch]:
+    """Batches of training images without end, cropped as the recipe says; the same ones each time this is called."""
+    recipe = with_data(subject.recipe, batch_size=batch_size, workers=workers, **data)
+    source = open_source(recipe.data, "train")
+    _check_outputs(subject, source)
+    device = next(subject.model.parameters()).device
+    look = build.look_of(recipe, subject.model)
+    place = Place(device=str(device))
+    loader = Loader(source, look, recipe.data, recipe.augment, seed=recipe.machine.seed, place=place)
+    for epoch in count():
+        yield from loader.epoch(epoch)
+
+
+def _check_outputs(subject: Subject, source: Source) -> None:
+    outputs = getattr(subject.model, "num_classes", len(source.classes))
+    if outputs < len(source.classes):
+        raise ValueError(
+            f"{subject.name} tells {outputs} classes apart and the data has {len(source.classes)}: "
+            "give the data it was trained for, --data-dir FOLDER"
+        )
+
+
+def record_path(subject: Subject, kind: str) -> Path | None:
+    """Where the record of an analysis lies in the subject's run."""
+    return None if subject.folder is None else subject.folder / "analysis" / f"{kind}.json"
