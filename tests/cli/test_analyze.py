@@ -95,7 +95,7 @@ def test_the_record_goes_where_it_is_asked_to(tmp_path: Path) -> None:
 def test_figures_are_drawn_into_a_folder(tmp_path: Path) -> None:
     out, _ = said(samples.landscape(dimensions=1), figures=tmp_path / "figures")
     assert [path.name for path in (tmp_path / "figures").iterdir()] == ["landscape-cut.svg"]
-    assert "drawn:" in out
+    assert f"drawn: 1 figures in {tmp_path / 'figures'}" in out
 
 
 def test_a_place_that_would_surprise_is_refused(tmp_path: Path) -> None:

@@ -18,9 +18,7 @@ def test_weights_of_few_bits_are_found_and_those_of_eight_are_not() -> None:
 
 
 def test_a_model_without_such_weights_is_refused_with_what_it_has() -> None:
-    with pytest.raises(
-        ValueError, match="OBR is for weights of 2 or 3 bits, and this model has 4 and 8: leave"
-    ):
+    with pytest.raises(ValueError, match="OBR is for weights of 2 or 3 bits, and this model has 4 and 8: leave"):
         low_bit(small.vit(4), "OBR", (3, 2))
     with pytest.raises(ValueError, match="this model has no quantized ones"):
         low_bit(tiny.plain(), "OBR")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.command import refused, call, mistake, start, works
+from tests.cli.command import call, mistake, refused, start, works
 from tests.end_to_end.test_torchrun import codes, losses, reaches, rows, same_weights, together
 
 DIGITS = "--dataset digits --workers 0"

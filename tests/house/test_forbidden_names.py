@@ -8,7 +8,7 @@ from tests.house.source import PACKAGE, ROOT, files, names_used
 
 SNAP = PACKAGE / "quantizers" / "snap.py"
 DEPLOYED = [PACKAGE / "deploy" / name for name in ("trace.py", "runtime/reference.py")]
-"""An independent second implementation, which has to round by itself, and what reads off a graph where training does."""
+"""A second implementation, which has to round by itself, and what reads off a graph where training does."""
 CHECKPOINT = PACKAGE / "train" / "checkpoint.py"
 FKD = PACKAGE / "distill" / "fkd.py"
 """Reads label files that others published, as torch wrote them."""

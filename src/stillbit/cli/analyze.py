@@ -113,9 +113,10 @@ def shown(asked: Asked, record: Record, folder: Path | None) -> int:
     else:
         for number, table in enumerate(record.tables()):
             _print(console, table, apart=number > 0)
-    for about, where in (("drawn", drawn), ("written", [] if path is None else [path])):
-        for one in where:
-            aside.print(f"{about}: {one}", markup=False, highlight=False, soft_wrap=True)
+    if drawn:
+        aside.print(f"drawn: {len(drawn)} figures in {asked.figures}", markup=False, highlight=False, soft_wrap=True)
+    if path is not None:
+        aside.print(f"written: {path}", markup=False, highlight=False, soft_wrap=True)
     return 0
 
 
