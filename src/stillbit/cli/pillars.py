@@ -29,7 +29,7 @@ def without(recipe: Recipe, words: Sequence[str]) -> Recipe:
 
 def _without_bins(recipe: Recipe) -> Recipe:
     penalty = recipe.dynamics.penalty
-    bins: dict[str, Any] = {field.name: field.default for field in fields(PenaltySettings) if field.name.startswith("bin_reg")}
+    bins: dict[str, Any] = {f.name: f.default for f in fields(PenaltySettings) if f.name.startswith("bin_reg")}
     return replace(recipe, dynamics=replace(recipe.dynamics, penalty=replace(penalty, **bins)))
 
 

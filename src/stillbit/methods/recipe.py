@@ -31,7 +31,8 @@ class ModelSettings:
     pretrained: bool = False
     """Download timm's weights for it."""
     initial_checkpoint: Path | None = None
-    """Float weights to begin with: a run of `stillbit train`, a .safetensors or a .pth file."""
+    """Float weights to begin with: a run of `stillbit train` (of a quantized one its latent weights, without scales), a
+    .safetensors or a .pth file."""
     num_classes: int | None = None
     """Outputs of the model; as many as the data has classes if not given."""
     img_size: int | None = None
