@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import NamedTuple
 
 from stillbit.analysis.plot.figure import Figure
 
@@ -19,23 +20,43 @@ Key = tuple[str, str]
 Figures = Mapping[Key, tuple[Figure, ...]]
 
 
-def fitted(given: Figures, budget: int) -> dict[Key, tuple[Figure, ...]]:
-    """The figures, of the largest ones with fewer options, until all are within the budget or have one left."""
-    held = dict(given)
+class Fitted(NamedTuple):
+    """The figures that a page has room for, and the titles of those it has not."""
+
+    figures: Figures
+    left_out: tuple[str, ...]
+
+
+def fitted(given: Figures, budget: int) -> Fitted:
+    """The largest figures have fewer options, until all are within the budget; then spare ones are left out."""
     every = {one.name: 1 for figures in given.values() for one in figures}
-    while (size := _sizes(held)) and sum(size.values()) > budget:
+    held = dict(given)
+    while sum((size := _sizes(held)).values()) > budget:
         many = {one.name for figures in held.values() for one in figures if len(one.options) > 1}
         if not many:
             break
-        largest = max(many, key=lambda name: size[name])
-        every[largest] *= 2
+        every[max(many, key=lambda name: size[name])] *= 2
         held = {key: tuple(_thinned(one, every[one.name]) for one in figures) for key, figures in given.items()}
-    return held
+    return _spared(held, budget)
 
 
 def rows_for(runs: int) -> int:
     """Rows of a table, so that a page of many runs stays small; some of each run are there."""
     return max(ROWS // max(runs, 1), 30)
+
+
+def _spared(held: Figures, budget: int) -> Fitted:
+    """Without spare figures, the largest first, as long as there are too many bytes."""
+    size = _sizes(held)
+    spare = {one.name: one.title for figures in held.values() for one in figures if one.spare}
+    dropped: list[str] = []
+    for name in sorted(spare, key=lambda name: -size[name]):
+        if sum(size.values()) <= budget:
+            break
+        dropped.append(name)
+        del size[name]
+    kept = {key: tuple(one for one in figures if one.name not in dropped) for key, figures in held.items()}
+    return Fitted(kept, tuple(spare[name] for name in dropped))
 
 
 def _sizes(held: Figures) -> dict[str, int]:

@@ -10,7 +10,7 @@ from string import Template
 
 from stillbit.analysis import plot
 from stillbit.analysis.markup import Child, Markup, escaped, join, tag
-from stillbit.analysis.page_fit import BUDGETS, LARGE, Figures, fitted, rows_for
+from stillbit.analysis.page_fit import BUDGETS, LARGE, Fitted, fitted, rows_for
 from stillbit.analysis.page_table import table_of
 from stillbit.analysis.plot.figure import Figure, slug
 from stillbit.analysis.record import Record
@@ -82,8 +82,8 @@ def page(said: Page) -> str:
     return text
 
 
-def _written(said: Page, drawn: Figures) -> str:
-    sections = [("summary", "Summary", join(*(table_of(table) for table in said.summary)), True)]
+def _written(said: Page, drawn: Fitted) -> str:
+    sections = [("summary", "Summary", join(*map(table_of, said.summary), _left_out(drawn.left_out)), True)]
     for kind, (title, lead) in TOPICS.items():
         body, something = _topic(kind, lead, said.runs, drawn)
         sections.append((kind, title, body, something))
@@ -111,7 +111,7 @@ def figures_of(said: Page) -> dict[str, tuple[Figure, ...]]:
     return found
 
 
-def _topic(kind: str, lead: str, runs: Sequence[Run], drawn: Figures) -> tuple[Markup, bool]:
+def _topic(kind: str, lead: str, runs: Sequence[Run], drawn: Fitted) -> tuple[Markup, bool]:
     """What stands under the heading of a kind, and whether there is anything but commands."""
     held = [(run, record) for run in runs if (record := run.record(kind)) is not None]
     parts: list[Child] = [tag("p", lead, class_="lead")]
@@ -120,7 +120,7 @@ def _topic(kind: str, lead: str, runs: Sequence[Run], drawn: Figures) -> tuple[M
     alone = kind != "curves" or len(held) < 2
     blocks = []
     for run, record in held:
-        figures = drawn[run.name, kind] if alone else ()
+        figures = drawn.figures[run.name, kind] if alone else ()
         body = (_stale(run, kind), *(_figure(one, f"{kind}-{run.name}") for one in figures))
         tables = (table_of(table, rows_for(len(runs))) for table in record.tables())
         blocks.append((run.name, join(*body, *tables)))
@@ -130,6 +130,13 @@ def _topic(kind: str, lead: str, runs: Sequence[Run], drawn: Figures) -> tuple[M
         parts.append(_choice("run", [(name, join(tag("h3", name, class_="called"), block)) for name, block in blocks]))
     parts += [_lacking(run, kind, several=len(runs) > 1) for run in runs]
     return join(*parts), bool(held)
+
+
+def _left_out(titles: Sequence[str]) -> Markup | None:
+    if not titles:
+        return None
+    words = f"To keep the page small these figures are left out: {', '.join(titles)}. A report of fewer runs has them."
+    return tag("p", words, class_="missing")
 
 
 def _stale(run: Run, kind: str) -> Markup | None:

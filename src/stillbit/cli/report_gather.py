@@ -101,7 +101,7 @@ def _try(
     words = _words(kind, folder, asked)
     try:
         records.append(_made(kind, words, path))
-    except ValueError as error:
+    except (ValueError, OSError) as error:  # images that are gone are no reason to show nothing else
         missing.append(Missing(kind=kind, reason=str(error)))
         if kind == "oscillation":  # without a tracker there are still the latents
             try:

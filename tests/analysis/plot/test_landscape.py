@@ -7,7 +7,7 @@ from tests.analysis.plot import samples
 def test_two_dimensions_are_contours_and_a_surface_side_by_side():
     contours, surface = figures(samples.landscape())
     assert "quantized: loss" in contours.options[0].svg and "float: loss" in contours.options[0].svg
-    assert surface.options[0].svg.count("<polygon") == 2 * 100
+    assert surface.options[0].svg.count("<path") == 2 * 100
 
 
 def test_one_dimension_is_a_cut_with_a_line_a_model():

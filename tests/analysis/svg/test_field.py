@@ -80,15 +80,15 @@ def test_a_flat_field_is_one_colour():
 
 def test_a_surface_has_a_square_between_four_points_and_not_too_many():
     _, heights = grid(5, lambda x, y: x * y)
-    assert surface((0.0, 0.0, 100.0, 100.0), heights, (0.0, 1.0)).count("<polygon") == 16
+    assert surface((0.0, 0.0, 100.0, 100.0), heights, (0.0, 1.0)).count("<path") == 16
     _, fine = grid(101, lambda x, y: x * y)
-    assert surface((0.0, 0.0, 100.0, 100.0), fine, (0.0, 1.0)).count("<polygon") <= SQUARES**2
+    assert surface((0.0, 0.0, 100.0, 100.0), fine, (0.0, 1.0)).count("<path") <= SQUARES**2
 
 
 def test_what_is_higher_is_drawn_higher_and_all_of_it_in_the_box():
     def top(heights):
         drawn = surface((10.0, 20.0, 100.0, 80.0), heights, (0.0, 1.0))
-        places = [tuple(map(float, p.split(","))) for one in re.findall('points="(.*?)"', drawn) for p in one.split()]
+        places = [tuple(map(float, p.split())) for one in re.findall('d="M(.*?)Z"', drawn) for p in one.split("L")]
         assert all(9.9 <= x <= 110.1 and 19.9 <= y <= 100.1 for x, y in places)
         return min(y for _, y in places)
 

@@ -37,7 +37,7 @@ def _maps(record: Attention) -> tuple[Figure, ...]:
             f"{says[0].upper()}{says[1:]}, over each image; it is {reads}. Bright places are "
             "looked at (by the square root): models that see the same have the same bright places."
         )
-        found.append(figure(f"attention-{name}", title, caption, _grid(record, name)))
+        found.append(figure(f"attention-{name}", title, caption, _grid(record, name), spare=name == "rollout"))
     return tuple(found)
 
 

@@ -98,7 +98,7 @@ def _bytes(record: Cost) -> Figure:
     )
     said = Words(title="Bytes by layer", about="Weights and activations of each layer", x="bytes")
     drawn = bars(said, rows, classes=[("weights", "s0"), ("activations", "s1")])
-    return figure("cost-bytes", "Where the bytes are", caption, drawn)
+    return figure("cost-bytes", "Where the bytes are", caption, drawn, spare=True)
 
 
 def _points(record: Cost) -> tuple[Figure, ...]:
@@ -149,6 +149,7 @@ def _hardware(record: Cost) -> tuple[Figure, ...]:
             "Area of a unit",
             caption.format("area"),
             bars(Words(title="Area of a unit", about="By design", x="square micrometres a unit"), area),
+            spare=True,
         ),
     )
 

@@ -53,7 +53,7 @@ def _heads(record: Errors) -> tuple[Figure, ...]:
         "heads that one shared scale does not fit."
     )
     drawn = heat(said, Heat(rows, [str(head) for head in columns], values), unit=" dB")
-    return (figure("error-heads", "Heads", caption, drawn),)
+    return (figure("error-heads", "Heads", caption, drawn, spare=True),)
 
 
 def _gradients(record: Errors) -> tuple[Figure, ...]:

@@ -31,11 +31,13 @@ class Figure:
     options: tuple[Option, ...]
     choose: str = ""
     """What the options are, such as layer; empty where there is one picture."""
+    spare: bool = False
+    """Whether a page that gets too large may do without it, because another figure or a table tells the same."""
 
 
-def figure(name: str, title: str, caption: str, svg: Markup) -> Figure:
+def figure(name: str, title: str, caption: str, svg: Markup, *, spare: bool = False) -> Figure:
     """A figure of one picture."""
-    return Figure(name=name, title=title, caption=caption, options=(Option(svg=svg),))
+    return Figure(name=name, title=title, caption=caption, options=(Option(svg=svg),), spare=spare)
 
 
 def standalone(svg: Markup) -> str:

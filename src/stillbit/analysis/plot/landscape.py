@@ -102,6 +102,7 @@ def _surfaces(record: Landscape, held: Sequence[Surface]) -> Figure:
         "Surface",
         caption,
         picture("Surface of the loss", _centres(held), HEAD + tall + 10, *parts),
+        spare=True,
     )
 
 

@@ -91,7 +91,7 @@ def _over_time(tracked: Tracked) -> tuple[Figure, ...]:
         said = Words(title="Oscillating weights by layer and step", about="A row a layer", x="step", zero=True)
         caption = "Share of oscillating weights by layer (rows) and step (columns), in percent; darker is more."
         drawn = heat(said, held, unit=" %", worded=False)
-        found.append(figure("oscillation-layers-time", "Layer by layer over time", caption, drawn))
+        found.append(figure("oscillation-layers-time", "Layer by layer over time", caption, drawn, spare=True))
         found.append(_scales(tracked))
     return tuple(found)
 
@@ -141,7 +141,7 @@ def _heads(tracked: Tracked) -> tuple[Figure, ...]:
     )
     classes = [(cut(layer, 24), series(index)) for index, layer in enumerate(layers)] if len(layers) < 9 else []
     drawn = scatter(said, dots, classes=classes, named=False, even=True)
-    return (figure("oscillation-query-key", "Do query and key oscillate together?", caption, drawn),)
+    return (figure("oscillation-query-key", "Do query and key oscillate together?", caption, drawn, spare=True),)
 
 
 def _some(count: int) -> list[int]:

@@ -100,7 +100,15 @@ def _proxy(record: Sensitivity) -> tuple[Figure, ...]:
         f"that the cheap ranking can be trusted; Spearman's correlation by kind: {related or 'not known'}."
     )
     classes = [(TITLES[kind].lower(), series(index)) for index, kind in enumerate(kinds)]
-    return (figure("sensitivity-proxy", "A cheap ranking", caption, scatter(said, dots, classes=classes, named=False)),)
+    return (
+        figure(
+            "sensitivity-proxy",
+            "A cheap ranking",
+            caption,
+            scatter(said, dots, classes=classes, named=False),
+            spare=True,
+        ),
+    )
 
 
 def _score(record: Sensitivity, one: Group, score: str) -> float:

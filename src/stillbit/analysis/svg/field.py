@@ -82,9 +82,9 @@ def surface(box: tuple[float, float, float, float], heights: Heights, between: t
     for row, column in sorted(squares, key=sum):
         ring = ((row, column), (row, column + 1), (row + 1, column + 1), (row + 1, column))
         mean = sum(heights[rows[r]][columns[c]] for r, c in ring) / 4
-        points = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(r, c) for r, c in ring))
-        parts.append(tag("polygon", points=points, fill=ramp(1 - _share(mean, *between)), class_="mesh"))
-    return tag("g", *parts)
+        path = "L".join(f"{x:.1f} {y:.1f}" for x, y in (place(r, c) for r, c in ring))
+        parts.append(tag("path", d=f"M{path}Z", fill=ramp(1 - _share(mean, *between))))
+    return tag("g", *parts, class_="mesh")
 
 
 def _triangles(rows: int, columns: int) -> Iterator[tuple[Corner, Corner, Corner]]:
