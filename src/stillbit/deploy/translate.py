@@ -109,10 +109,8 @@ def _select(emit: Emit, args: Any, kwargs: Any, dims: Dims) -> Any:
 @_of(aten.slice.Tensor, moves=True)
 def _slice(emit: Emit, args: Any, kwargs: Any, dims: Dims) -> Any:
     axis, start, stop, step = _rest(args, 0, None, None, 1)
-    if step != 1:
-        raise ValueError("slices with a step cannot be deployed yet: take every element")
     end = None if stop is None or stop >= 2**62 else stop
-    return emit("slice", args[0], axis=axis % len(dims), start=start or 0, stop=end)
+    return emit("slice", args[0], axis=axis % len(dims), start=start or 0, stop=end, step=step)
 
 
 @_of(aten.unbind.int, moves=True)
@@ -126,7 +124,7 @@ def _split(emit: Emit, args: Any, kwargs: Any, dims: Any) -> Any:
     axis = (args[2] if len(args) > 2 else kwargs.get("dim", 0)) % len(dims[0])
     ends = [sum(piece[axis] for piece in dims[: number + 1]) for number in range(len(dims))]
     return [
-        emit("slice", args[0], axis=axis, start=end - piece[axis], stop=end)
+        emit("slice", args[0], axis=axis, start=end - piece[axis], stop=end, step=1)
         for end, piece in zip(ends, dims, strict=True)
     ]
 

@@ -93,8 +93,8 @@ def _windows_product(
 # ------------------------------------------------------------------------------------------------------ moving elements
 
 
-def _slice(x: Array, *, axis: int, start: int, stop: int | None) -> Array:
-    return x[(slice(None),) * axis + (slice(start, stop),)]
+def _slice(x: Array, *, axis: int, start: int, stop: int | None, step: int) -> Array:
+    return x[(slice(None),) * axis + (slice(start, stop, step),)]
 
 
 def _pad(x: Array, *, around: list[list[int]], value: float) -> Array:
