@@ -61,7 +61,7 @@ def test_what_a_scale_clips_is_said() -> None:
 
 
 def test_a_model_of_eight_bits_has_none_to_show() -> None:
-    with pytest.raises(ValueError, match="for weights of 1-, 2-, 3-, 4 bits, and this model has 8"):
+    with pytest.raises(ValueError, match="for weights of 1 to 4 bits, and this model has 8"):
         latents(small.vit(8))
 
 

@@ -120,7 +120,7 @@ def test_the_penalty_adds_up_the_layers_of_two_and_three_bits() -> None:
 
 
 def test_a_model_without_two_or_three_bit_weights_is_refused() -> None:
-    with pytest.raises(ValueError, match="the bin penalty is for weights of 2-, 3 bits, and this model has 4, 8"):
+    with pytest.raises(ValueError, match="the bin penalty is for weights of 2 or 3 bits, and this model has 4 and 8"):
         BinPenalty(small.vit(4))
     assert BinPenalty(small.vit(4), bits=(4,))().item() > 0
 

@@ -52,5 +52,5 @@ def test_it_pulls_latents_to_the_middle_of_their_bins() -> None:
 
 
 def test_a_model_without_low_bit_weights_is_refused() -> None:
-    with pytest.raises(ValueError, match="dampening is for weights of 1-, 2-, 3-, 4 bits, and this model has 8"):
+    with pytest.raises(ValueError, match="dampening is for weights of 1 to 4 bits, and this model has 8"):
         Dampening(small.vit(8))

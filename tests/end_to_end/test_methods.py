@@ -55,10 +55,14 @@ def recipe(method: str, root: Path, start: Path) -> Recipe:
     if own.dynamics.anneal.anneal_epochs:
         anneal = replace(own.dynamics.anneal, anneal_epochs=1)
         made = small.change(made, dynamics={"anneal": anneal}, schedule={"min_lr": 1e-3})
-    if own.distill.taught:
+    if own.distill.taught and own.distill.teacher is None:
         made = replace(made, augment=AugmentSettings())  # the crops are those of the store
         made = small.change(made, distill={"labels": start.parent / "labels"})
     return made if method == "fp" else small.change(made, model={"initial_checkpoint": start})
+
+
+def epochs(count: int) -> str:
+    return f"{count} epoch{'s' * (count > 1)}"
 
 
 @pytest.fixture(scope="module", params=RECIPES)
@@ -167,5 +171,5 @@ def test_a_method_says_what_it_would_cost(method: str, tmp_path: Path, monkeypat
     monkeypatch.chdir(tmp_path)
     seen = f"--dataset digits --in-chans 1 --img-size {SIZE} --batch-size 64 --workers 0"
     said = works(f"train {method} {seen}{' --bits w2a2' * (method != 'fp')} --dry-run")
-    assert f"{RECIPES[method]().schedule.epochs} epochs of 21, 64 images each" in said and "images/s" in said
+    assert f"{epochs(RECIPES[method]().schedule.epochs)} of 21, 64 images each" in said and "images/s" in said
     assert not list(tmp_path.iterdir())

@@ -51,6 +51,8 @@ def begin(folder: Path, wanted: Manifest) -> bool:
         with _written(folder):
             folder.mkdir(parents=True, exist_ok=True)
             manifests.write(wanted, folder, UNFINISHED)
+        if (folder / manifests.NAME).is_file():
+            return begin(folder, wanted)  # others finished the store since this process looked
     return made is not None
 
 
@@ -138,10 +140,11 @@ def _read(folder: Path, name: str) -> Manifest | None:
     """What a manifest says, if it is there."""
     try:
         return manifests.read(folder, name)
-    except ValueError:
-        if (folder / name).exists():
-            raise
-        return None
+    except ValueError as error:
+        # By what happened when it was read: whether it is there now is another question.
+        if isinstance(error.__context__, FileNotFoundError | NotADirectoryError):
+            return None
+        raise
 
 
 def _text(name: str) -> str:
