@@ -48,7 +48,7 @@ def test_what_is_not_finite_is_refused_and_nothing_is_written(tmp_path, value):
 
 
 def test_a_record_of_another_kind_is_refused():
-    with pytest.raises(ValueError, match="no others analysis: write it again, stillbit analyze others"):
+    with pytest.raises(ValueError, match="no others analysis: write it again, stillbit analyze others RUN"):
         from_json(Others, to_json(FOUND), "file.json")
 
 
@@ -68,8 +68,22 @@ def test_what_is_no_record_is_refused_in_one_sentence(text):
 
 def test_a_file_that_is_not_text_is_refused(tmp_path):
     (tmp_path / "parts.json").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ValueError, match="is not text"):
+    with pytest.raises(ValueError, match="is not JSON: write it again, stillbit analyze parts RUN"):
         read(Parts, tmp_path / "parts.json")
+
+
+def test_a_damaged_record_of_a_run_says_the_command_that_writes_it_anew(tmp_path):
+    path = tmp_path / "run" / "analysis" / "parts.json"
+    write(FOUND, path)
+    path.write_text("{oops")
+    with pytest.raises(ValueError, match=rf"write it again, stillbit analyze parts {tmp_path / 'run'}$"):
+        read(Parts, path)
+
+
+def test_a_file_in_the_place_of_the_folder_is_said(tmp_path):
+    (tmp_path / "analysis").touch()
+    with pytest.raises(ValueError, match="is a file, and a record goes into a folder of that name: move it away"):
+        write(FOUND, tmp_path / "analysis" / "parts.json")
 
 
 def test_a_field_of_the_wrong_type_is_named():

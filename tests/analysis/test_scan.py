@@ -232,3 +232,9 @@ def test_broken_weights_are_named() -> None:
     given[1].model.blocks[0].mlp.fc1.weight.data[3, 3] = torch.nan
     with pytest.raises(ValueError, match=r"weights of run are broken, blocks\.0\.mlp\.fc1\.weight holds NaN"):
         scanned(given)
+
+
+def test_images_of_one_class_are_refused() -> None:
+    same = [batch._replace(targets=torch.zeros_like(batch.targets)) for batch in batches()]
+    with pytest.raises(ValueError, match="all images are of one class, and a loss on them says little of run"):
+        begin(sides(), same, ScanSettings(points=5), subject="run", about="best.pt")

@@ -15,6 +15,9 @@ import pytest
 from stillbit.analysis.record import Record, from_json, read
 from stillbit.analysis.table import Column, Table
 from stillbit.cli.analyze import KINDS, ROWS, Asked, shown
+from stillbit.data.settings import DataSettings
+from stillbit.methods import RECIPES
+from stillbit.methods.recipe_file import to_dict
 from tests.analysis.plot import samples
 from tests.cli.command import mistake, works
 
@@ -114,3 +117,21 @@ def test_only_choices_of_data_that_were_said_are_passed_on() -> None:
         "dataset": "digits",
         "val_split": "test",
     }
+
+
+def test_a_run_keeps_no_record_of_other_images_unless_its_own_are_gone(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    recipe = RECIPES["fp"]()
+    folder = tmp_path / "run"
+    folder.mkdir()
+    data = DataSettings(data_dir=tmp_path / "own")
+    (folder / "recipe.json").write_text(json.dumps(to_dict(replace(recipe, data=data))))
+    kept = folder / "analysis" / "few.json"
+    assert Asked(target="x").place("few", folder) == kept
+    assert Asked(target="x", data_dir=tmp_path / "own").place("few", folder) == kept
+    assert Asked(target="x", data_dir=tmp_path / "other").place("few", folder) is None
+    out, _ = said(Few(subject="x", count=1), folder, data_dir=tmp_path / "other")
+    assert f"not kept in {folder}, since these are other images than its own: --output record.json keeps it" in out
+    assert not kept.exists()
+    (tmp_path / "own").rmdir()
+    assert Asked(target="x", data_dir=tmp_path / "other").place("few", folder) == kept

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -96,3 +97,16 @@ def test_broken_weights_are_refused_by_name(folder: Path, tmp_path: Path) -> Non
     held["model"]["blocks.2.attn.qkv.weight"][0, 0] = float("nan")
     torch.save(held, broken / "best.pt")
     assert "blocks.2.attn.qkv.weight" in mistake("analyze variation", broken)
+
+
+def test_a_record_with_activations_is_not_lost_when_the_images_are(folder: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "run"
+    shutil.copytree(folder, moved)
+    works("analyze variation", moved)
+    recipe = json.loads((moved / "recipe.json").read_text())
+    recipe["data"].update(dataset="folder", data_dir="nowhere")
+    (moved / "recipe.json").write_text(json.dumps(recipe))
+    assert "may hold activations, and the images are not to be had now" in mistake("analyze variation", moved)
+    assert read(Variation, moved / "analysis" / "variation.json").flows
+    works("analyze variation --images 0", moved)
+    assert not read(Variation, moved / "analysis" / "variation.json").flows

@@ -24,7 +24,6 @@ from stillbit.methods.subject import (
     need_quantized,
     open_subject,
     pictures,
-    record_path,
 )
 from tests.methods import small
 from tests.methods.conftest import Ran
@@ -42,7 +41,6 @@ def sentence(call: Callable[[], Any]) -> str:
 def test_a_run_is_called_by_its_folder_and_its_records_lie_inside(low_bit_run: Ran) -> None:
     subject = open_subject(str(low_bit_run.folder), device="cpu")
     assert subject.name == "run" and subject.folder == low_bit_run.folder and not subject.model.training
-    assert record_path(subject, "sensitivity") == low_bit_run.folder / "analysis" / "sensitivity.json"
     assert is_quantized(subject) and need_folder(subject, "a curve") == low_bit_run.folder
     need_quantized(subject, "a histogram")
 
@@ -51,7 +49,7 @@ def test_a_file_and_a_name_are_models_without_a_run(low_bit_run: Ran) -> None:
     file = open_subject(str(low_bit_run.folder / "model.safetensors"), device="cpu")
     name = open_subject("vit_pico_patch4_32", device="cpu")
     assert file.folder is None and file.name.endswith("model.safetensors") and is_quantized(file)
-    assert name.name == "vit_pico_patch4_32" and not is_quantized(name) and record_path(name, "cost") is None
+    assert name.name == "vit_pico_patch4_32" and not is_quantized(name)
 
 
 def test_a_float_subject_comes_from_itself_and_is_not_lent_out(float_run: Ran) -> None:

@@ -59,6 +59,7 @@ class Landscape(Record):
     """The same directions for the model and, where it is quantized, for its float one."""
 
     kind: ClassVar[str] = "landscape"
+    anew: ClassVar[str] = "--fresh"
     about: str
     """Which checkpoint."""
     data: str
@@ -125,7 +126,11 @@ def _curved(surfaces: tuple[Surface, ...]) -> Table:
     columns = (
         Column(name="model"),
         Column(name="products", about="Exact, or from differences of gradients"),
-        Column(name="apart", kind="number", about="Of the gradients of a difference, in norms of the weights"),
+        Column(
+            name="apart",
+            kind="number",
+            about="How far the two gradients of a difference lie from each other, in norms of the weights",
+        ),
         Column(name="eigenvalue", kind="number", about="Of the Hessian, the largest in magnitude"),
         Column(name="residual", kind="number", about="|H v - eigenvalue v| / |eigenvalue|"),
         Column(name="iterations", kind="count"),
@@ -138,6 +143,7 @@ def _curved(surfaces: tuple[Surface, ...]) -> Table:
     )
     note = (
         "In the weights that the directions move. The gradient of a quantized model is the straight-through one, which "
-        "changes only where codes do: its differences are taken over a distance, and say how it bends on that scale."
+        "changes only where codes do: its differences are taken over a distance, and say how it bends on that scale. "
+        "Compare differences with differences: over that distance a float model bends less than exactly at its weights."
     )
     return Table(title="Curvature", columns=columns, rows=rows, note=note)

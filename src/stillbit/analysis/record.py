@@ -22,6 +22,8 @@ class Record:
 
     kind: ClassVar[str]
     """What ``stillbit analyze`` calls it, and what its file is called."""
+    anew: ClassVar[str] = ""
+    """What ``stillbit analyze`` has to be told to write a record where another one lies."""
     subject: str
     """What was looked at, such as a run."""
 
@@ -44,34 +46,36 @@ def to_json(record: Record) -> str:
     return f'{{"analysis": {json.dumps(record.kind)}, "version": {VERSION}, "record": {said}}}\n'
 
 
-def from_json(kind: type[R], text: str, what: str) -> R:
-    """The inverse of `to_json`; ``what`` names the text in a message."""
+def from_json(kind: type[R], text: str, what: str, run: str = "RUN") -> R:
+    """The inverse of `to_json`; ``what`` names the text in a message, and ``run`` what it was about."""
+    again = f"write it again, stillbit analyze {kind.kind} {run} {kind.anew}".rstrip()
     try:
         held = json.loads(text)
     except (ValueError, RecursionError):
-        raise ValueError(f"{what} is not JSON: write it again, stillbit analyze {kind.kind}") from None
+        raise ValueError(f"{what} is not JSON: {again}") from None
     if not isinstance(held, dict) or held.get("analysis") != kind.kind or not isinstance(held.get("record"), dict):
-        raise ValueError(f"{what} is no {kind.kind} analysis: write it again, stillbit analyze {kind.kind}")
+        raise ValueError(f"{what} is no {kind.kind} analysis: {again}")
     if held.get("version") != VERSION:
-        raise ValueError(
-            f"{what} is of version {held.get('version')!r:.20} and this stillbit reads {VERSION}: write it again, "
-            f"stillbit analyze {kind.kind}"
-        )
+        raise ValueError(f"{what} is of version {held.get('version')!r:.20} and this stillbit reads {VERSION}: {again}")
     return from_plain(kind, held["record"], f"{kind.kind} analysis in {what}")
 
 
 def write(record: Record, path: Path) -> None:
     """The file whole, or not there."""
     said = to_json(record)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise ValueError(
+            f"{path.parent} is a file, and a record goes into a folder of that name: move it away, or say --output "
+            "record.json"
+        ) from None
     with whole(path) as temporary:
         temporary.write_text(said, encoding="utf-8")
 
 
 def read(kind: type[R], path: Path) -> R:
     """The record of a file that `write` wrote."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is not text: write it again, stillbit analyze {kind.kind}") from None
-    return from_json(kind, text, str(path))
+    run = str(path.parent.parent) if path.parent.name == "analysis" else "RUN"
+    # What is not text is not JSON either.
+    return from_json(kind, path.read_bytes().decode("utf-8", errors="replace"), str(path), run)

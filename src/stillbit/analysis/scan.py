@@ -18,7 +18,7 @@ from stillbit.analysis.gradient import check_classes, counted
 from stillbit.analysis.hessian import Curvature, PowerSettings, curvature
 from stillbit.analysis.landscape import Landscape, Surface
 from stillbit.analysis.untouched import untouched
-from stillbit.data.batch import Batch
+from stillbit.data.batch import PADDING, Batch
 from stillbit.distill.weights_hash import weights_hash
 from stillbit.train.evaluate import scored
 
@@ -68,6 +68,11 @@ def begin(
             raise ValueError(f"{subject} has no matrix and no kernel to move: give a model with linear layers")
         with untouched(side.model):
             check_classes(side.model, batches, subject)
+    classes = {int(target) for batch in batches for target in batch.targets if target != PADDING}
+    if len(classes) < 2:
+        raise ValueError(
+            f"all images are of one class, and a loss on them says little of {subject}: give images of at least two"
+        )
     blank = (None,) * settings.points**settings.dimensions
     surfaces = [
         Surface(of=of, about=told, weights=weights_hash(model), losses=blank, top1s=blank, curvatures=())

@@ -69,6 +69,20 @@ class Asked:
         said = {"data_dir": self.data_dir, "dataset": self.dataset, "val_split": self.val_split}
         return {name: value for name, value in said.items() if value is not None}
 
+    def place(self, kind: str, folder: Path | None) -> Path | None:
+        """Where the record goes; a run keeps none of other images than its own, unless these are gone."""
+        if self.output is not None or folder is None:
+            return self.output
+        own = folder / "analysis" / f"{kind}.json"
+        if not self.of_data():
+            return own
+        from stillbit.methods.recipe_file import read
+
+        data = read(folder).data
+        gone = data.data_dir is not None and not data.data_dir.exists()
+        alike = all(getattr(data, name) == value for name, value in self.of_data().items())
+        return own if gone or alike else None
+
 
 def run(words: Sequence[str]) -> int:
     """One of the analyses."""
@@ -101,7 +115,7 @@ def usage() -> str:
 
 def shown(asked: Asked, record: Record, folder: Path | None) -> int:
     """Write the record where it belongs, and print it; ``folder`` is the run's."""
-    path = asked.output or (None if folder is None else folder / "analysis" / f"{record.kind}.json")
+    path = asked.place(record.kind, folder)
     if path is not None:
         write(record, path)
     drawn = _draw(record, asked.figures)
@@ -117,6 +131,9 @@ def shown(asked: Asked, record: Record, folder: Path | None) -> int:
         aside.print(f"drawn: {len(drawn)} figures in {asked.figures}", markup=False, highlight=False, soft_wrap=True)
     if path is not None:
         aside.print(f"written: {path}", markup=False, highlight=False, soft_wrap=True)
+    elif folder is not None:
+        said = f"not kept in {folder}, since these are other images than its own: --output record.json keeps it"
+        aside.print(said, markup=False, highlight=False, soft_wrap=True)
     return 0
 
 

@@ -51,11 +51,11 @@ def run(words: Sequence[str]) -> int:
     from stillbit.analysis.hessian import PowerSettings
     from stillbit.analysis.record import write
     from stillbit.analysis.scan import ScanSettings, begin, scan
-    from stillbit.methods.subject import open_subject, pictures, record_path
+    from stillbit.methods.subject import open_subject, pictures
 
     settings = ScanSettings(dimensions=asked.dimensions, points=asked.points, reach=asked.range, seed=asked.seed)
     subject = open_subject(asked.target, checkpoint=asked.checkpoint, pretrained=asked.pretrained, device=asked.device)
-    path = asked.output or record_path(subject, "landscape")
+    path = asked.place("landscape", subject.folder)
     batches = pictures(subject, asked.images, batch_size=asked.batch_size, **asked.of_data())
     sides = _sides(subject)
     begun = begin(sides, batches, settings, subject=subject.name, about=subject.about)

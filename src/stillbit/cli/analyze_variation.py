@@ -40,13 +40,19 @@ class AskedVariation(Asked):
 def run(words: Sequence[str]) -> int:
     """The variation of one model, beside others if there are some."""
     asked = parse(AskedVariation, words, prog="stillbit analyze variation")
-    from stillbit.analysis.variation import Extra, compute
+    from stillbit.analysis.variation import Extra, Variation, compute
     from stillbit.methods.subject import open_subject
 
     subject = open_subject(asked.target, checkpoint=asked.checkpoint, pretrained=asked.pretrained, device=asked.device)
     against = tuple(_compared(said, asked) for said in asked.against)
     batches, without = _pictures(subject, asked)
     extra = Extra(batches, without, against)
+    path = asked.place(Variation.kind, subject.folder)
+    if without and asked.images is None and path is not None and path.is_file():
+        raise ValueError(
+            f"{path} may hold activations, and the images are not to be had now ({without}): --images 0 writes weights "
+            "alone in its place"
+        )
     record = compute(subject.model, subject=subject.name, about=subject.about, extra=extra)
     return shown(asked, record, subject.folder)
 

@@ -143,8 +143,3 @@ def _check_outputs(subject: Subject, source: Source) -> None:
             f"{subject.name} tells {outputs} classes apart and the data has {len(source.classes)}: "
             "give the data it was trained for, --data-dir FOLDER"
         )
-
-
-def record_path(subject: Subject, kind: str) -> Path | None:
-    """Where the record of an analysis lies in the subject's run."""
-    return None if subject.folder is None else subject.folder / "analysis" / f"{kind}.json"
