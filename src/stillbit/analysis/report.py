@@ -39,6 +39,8 @@ class Run:
     missing: tuple[Missing, ...] = ()
     stale: tuple[Missing, ...] = ()
     """Records that are older than the checkpoint they are of; ``command`` makes them anew."""
+    damaged: tuple[Missing, ...] = ()
+    """Files that could not be read, and ``reason`` says why; their records were made on the spot."""
 
     def record(self, kind: str) -> Record | None:
         """The record of a kind."""
@@ -121,7 +123,7 @@ def _topic(kind: str, lead: str, runs: Sequence[Run], drawn: Fitted) -> tuple[Ma
     blocks = []
     for run, record in held:
         figures = drawn.figures[run.name, kind] if alone else ()
-        body = (_stale(run, kind), *(_figure(one, f"{kind}-{run.name}") for one in figures))
+        body = (_stale(run, kind), _damaged(run, kind), *(_figure(one, f"{kind}-{run.name}") for one in figures))
         tables = (table_of(table, rows_for(len(runs))) for table in record.tables())
         blocks.append((run.name, join(*body, *tables)))
     if len(runs) == 1:
@@ -145,6 +147,14 @@ def _stale(run: Run, kind: str) -> Markup | None:
         return None
     words = " The checkpoint is newer than this analysis. Make it anew: "
     return tag("p", tag("strong", "Stale."), words, tag("code", old.command), class_="stale")
+
+
+def _damaged(run: Run, kind: str) -> Markup | None:
+    broken = next((one for one in run.damaged if one.kind == kind), None)
+    if broken is None:
+        return None
+    words = f" What the run has cannot be read, and this was made anew for the page: {broken.reason}"
+    return tag("p", tag("strong", "Damaged."), words, class_="stale")
 
 
 def _compared(kind: str, runs: Sequence[Run]) -> tuple[Figure, ...]:

@@ -13,7 +13,7 @@ from stillbit.cli.options import parse
 class AskedError(Asked):
     """How far quantized weights, activations and gradients are from float ones, layer by layer."""
 
-    images: int = 256
+    images: int = 64
     """Images that activations and gradients are measured on, as many of every class."""
     batch_size: int = 64
     """Images at a time."""

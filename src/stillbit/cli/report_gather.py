@@ -31,7 +31,7 @@ CHEAP = {
     "curves": (),
     "oscillation": ("--checkpoint", "last"),
     "variation": (),
-    "error": ("--images", "64"),
+    "error": (),
     "cost": (),
 }
 """Made on the spot, with these words, if a run does not have them; nothing is written to the run."""
@@ -70,21 +70,34 @@ def gather(folder: Path, name: str, asked: Report, tell: Callable[[str], None]) 
     records: list[Record] = []
     missing: list[Missing] = []
     stale: list[Missing] = []
+    damaged: list[Missing] = []
     for kind in CLASSES:
         path = folder / "analysis" / f"{kind}.json"
-        old = path.is_file() and is_stale(path, folder, kind, asked.checkpoint)
-        if kind in asked.wanted and (old or not path.is_file()):
+        held, broken = _held(kind, path)
+        old = held is not None and is_stale(path, folder, kind, asked.checkpoint)
+        if kind in asked.wanted and (old or held is None):
             tell(f"{name}: {kind} ...")
             _try(kind, folder, asked, path, records, missing)
-        elif path.is_file() and not (old and kind in CHEAP):
-            records.append(read(_class(kind), path))
+        elif held is not None and not (old and kind in CHEAP):
+            records.append(held)
             stale += [Missing(kind=kind, command=_command(kind, folder))] if old else []
         elif kind in CHEAP:
+            damaged += [Missing(kind=kind, reason=broken)] if broken else []
             tell(f"{name}: {kind}")
             _try(kind, folder, asked, None, records, missing)
         else:
-            missing.append(Missing(kind=kind, command=_command(kind, folder)))
-    return Run(name=name, records=tuple(records), missing=tuple(missing), stale=tuple(stale))
+            missing.append(Missing(kind=kind, command=_command(kind, folder), reason=broken))
+    return Run(name=name, records=tuple(records), missing=tuple(missing), stale=tuple(stale), damaged=tuple(damaged))
+
+
+def _held(kind: str, path: Path) -> tuple[Record | None, str]:
+    """The record that lies in the run, or why it cannot be read; neither where there is none."""
+    if not path.is_file():
+        return None, ""
+    try:
+        return read(_class(kind), path), ""
+    except (ValueError, OSError) as error:  # one broken file is no reason to show nothing else
+        return None, str(error)
 
 
 def is_stale(path: Path, folder: Path, kind: str, checkpoint: str) -> bool:
