@@ -38,6 +38,7 @@ IDENTITY = {
     aten.dropout.default,
     aten.feature_dropout.default,
     aten.to.dtype,
+    aten.type_as.default,
     aten._to_copy.default,
     aten.lift_fresh_copy.default,
 }
