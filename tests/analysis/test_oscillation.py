@@ -24,7 +24,7 @@ def test_tables_begin_with_what_oscillates_most_and_say_m_and_the_threshold() ->
     for table in (layers, pieces):
         shares = [row[[c.name for c in table.columns].index("oscillating")] for row in table.rows]
         assert shares == sorted(shares, reverse=True) and shares[0]
-        assert "m = 0.1, is above 0.05; 25 looks, one every 1 steps" in table.note
+        assert "m = 0.1, is above 0.05; 25 looks, one every step" in table.note
     assert held.tracked is not None and f"{100 * held.tracked.oscillating:.2f} % of 6,912 weights" in layers.title
     assert len(layers.rows) == 4 and len(pieces.rows) == 3 * 4 + 2 and len(pairs.rows) == 3
     nearest = [row[3] for row in lying.rows]

@@ -1,6 +1,7 @@
+from dataclasses import replace
 from xml.etree import ElementTree
 
-from stillbit.analysis.page_table import MOST, SHORT, table_of
+from stillbit.analysis.page_table import MOST, SHORT, table_of, tables_of
 from stillbit.analysis.table import Column, Table
 
 COLUMNS = (Column(name="<layer>"), Column(name="share", kind="share", about="of weights"), Column(name="role"))
@@ -25,7 +26,15 @@ def test_numbers_are_written_for_people_and_held_exactly_for_sorting():
 
 
 def test_what_the_columns_mean_stands_below():
-    assert html(TABLE).find("p").text == "At m = 1. Share: of weights."
+    held = html(TABLE)
+    assert held.find("p").text == "At m = 1."
+    assert ["".join(one.itertext()) for one in held.iter("li")] == ["share: Of weights."]
+
+
+def test_what_two_tables_mean_alike_is_said_once():
+    held = ElementTree.fromstring(f"<div>{tables_of((TABLE, TABLE, replace(TABLE, note='at m = 2')))}</div>")
+    assert [one.text for one in held.findall("p")] == ["At m = 1.", "At m = 2."]
+    assert len(held.findall(".//li")) == 1 and len(held.findall(".//table")) == 3
 
 
 def test_a_table_that_is_wide_can_be_scrolled_with_the_keyboard():

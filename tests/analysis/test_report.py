@@ -1,11 +1,12 @@
 import re
 from base64 import b64encode
+from dataclasses import replace
 from hashlib import sha256
 from html.parser import HTMLParser
 
 import pytest
 
-from stillbit.analysis.report import TOPICS, figures_of
+from stillbit.analysis.report import TOPICS, Page, Run, figures_of
 from tests.analysis import pages
 from tests.analysis.plot import samples
 
@@ -113,3 +114,31 @@ def test_every_figure_of_a_page_can_be_had_alone():
     assert list(held) == ["", "plain", samples.EVIL, "bare"]
     assert {"curves", "accuracy-bitops", "landscape-runs"} <= {one.name for one in held[""]}
     assert len(held["plain"]) == len(held[samples.EVIL]) > len(held["bare"])
+
+
+def test_a_run_has_one_colour_in_all_figures_that_lay_runs_over_each_other():
+    records = {name: samples.every(name) for name in ("a", "b", "c")}
+    some = [Run(name="a", records=(samples.curves("a"),)), *(Run(name=name, records=records[name]) for name in "bc")]
+    held = figures_of(Page(title="t", under="", summary=(), runs=tuple(some), version="0"))[""]
+    drawn = [option.svg for one in held for option in one.options]
+    found = {name: set() for name in "abc"}
+    for svg in drawn:
+        for class_, name in re.findall(r'class="line (\S+)" data-name="([abc])"', svg):
+            found[name].add(class_)
+    assert found == {"a": {"s0"}, "b": {"s1"}, "c": {"s2"}} and len(held) > 3
+
+
+def test_runs_measured_on_different_numbers_of_images_are_marked():
+    one, other = samples.landscape("a"), replace(samples.landscape("b"), images=32)
+    runs = (Run(name="a", records=(one,)), Run(name="b", records=(other,)))
+    said = Page(title="t", under="", summary=(), runs=runs, version="0")
+    assert f"compare them with care: a {one.images}, b 32." in pages.text(said)
+    even = replace(said, runs=(runs[0], Run(name="b", records=(samples.landscape("b"),))))
+    assert "compare them with care" not in pages.text(even)
+
+
+def test_a_scan_that_has_not_ended_is_marked():
+    said = pages.one()
+    stopped = Run(name="a", records=(samples.landscape("a", whole=False),))
+    assert "<strong>Unfinished.</strong>" in pages.text(replace(said, runs=(stopped,)))
+    assert "<strong>Unfinished.</strong>" not in pages.text(said)

@@ -10,9 +10,15 @@ from stillbit.analysis.table import Column, Table, written
         ("blocks.0", "share", "blocks.0"),
         (12345, "count", "12,345"),
         (0.12345678, "number", "0.1235"),
+        (22870.4, "number", "22,870"),
+        (999.96, "number", "1,000"),
+        (0.0, "number", "0"),
+        (22_870_000, "bytes", "22.9 MB"),
+        (999_900, "bytes", "1 MB"),
+        (512, "bytes", "512 B"),
         (0.0433, "share", "4.33 %"),
-        (-0.02, "change", "-2.00 %"),
-        (0.02, "change", "+2.00 %"),
+        (-0.02, "change", "-2.00 points"),
+        (0.02, "change", "+2.00 points"),
     ],
 )
 def test_a_cell_is_written_as_its_column_says(cell, kind, words):

@@ -153,3 +153,30 @@ def test_what_is_no_run_is_refused(tmp_path: Path, there: tuple[str, ...], sente
         check(tmp_path, "best")
     with pytest.raises(ValueError, match="there is no folder"):
         check(tmp_path / "nowhere", "best")
+
+
+@pytest.mark.parametrize("text", ["[]", "{oops", '{"analysis": "KIND", "version": 99, "record": {}}'])
+def test_a_damaged_record_is_told_and_stops_nothing(folder: Path, made: list[list[str]], text: str) -> None:
+    for kind in ("cost", "sensitivity"):
+        path = keep(folder, kind)
+        path.write_text(text.replace("KIND", kind), encoding="utf-8")
+    run = gathered(folder)
+    assert run.record("cost") == RECORDS["cost"] and "cost" in [call[0] for call in made]
+    (broken,) = run.damaged
+    assert broken.kind == "cost" and "write it again, stillbit analyze cost" in broken.reason
+    (lack,) = (one for one in run.missing if one.kind == "sensitivity")
+    assert "write it again, stillbit analyze sensitivity" in lack.reason
+
+
+def test_a_damaged_record_that_is_wanted_is_made_anew(folder: Path, made: list[list[str]]) -> None:
+    keep(folder, "sensitivity").write_text("{oops", encoding="utf-8")
+    run = gathered(folder, with_=("sensitivity",))
+    assert run.record("sensitivity") == RECORDS["sensitivity"] and run.damaged == ()
+
+
+def test_a_landscape_that_is_old_or_damaged_is_begun_anew(folder: Path, made: list[list[str]]) -> None:
+    keep(folder, "landscape", age=60)
+    assert [one.command for one in gathered(folder).stale] == [f"stillbit analyze landscape {folder} --fresh"]
+    keep(folder, "landscape").write_text("{oops", encoding="utf-8")
+    assert gathered(folder, with_=("landscape",)).record("landscape") == RECORDS["landscape"]
+    assert "--fresh" in next(call for call in made if call[0] == "landscape")

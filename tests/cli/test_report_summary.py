@@ -49,7 +49,7 @@ def test_a_run_that_ended_is_told_from_its_result_and_its_cost(tmp_path: Path) -
         "bits": "w2a2",
         "top-1": 0.7125,
         "loss": None,
-        "weights, kB": 4.0,
+        "weights": 4000.0,
         "BitOPs, G": 0.12,
         "epochs": "3 of 5",
         "minutes": 2.0,
@@ -64,7 +64,7 @@ def test_a_run_that_has_not_ended_is_told_from_its_log(tmp_path: Path) -> None:
     path, one = run(tmp_path, "a", {**RECIPE, "quant": None}, None, replace(curves, curves=(*curves.curves, loss)))
     held = row(summary([path], [one])[0])
     assert (held["bits"], held["top-1"], held["loss"]) == ("float", 0.7125, 0.8)
-    assert held["minutes"] == curves.seconds / 60 and held["weights, kB"] is None
+    assert held["minutes"] == curves.seconds / 60 and held["weights"] is None
 
 
 def test_what_is_set_differently_is_a_row_and_where_things_lie_is_none(tmp_path: Path) -> None:

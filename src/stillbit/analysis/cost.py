@@ -11,7 +11,7 @@ from stillbit.analysis import hardware
 from stillbit.analysis.hardware import LONGEST, Hardware, Work
 from stillbit.analysis.products import LayerCost, Measured, measure, products
 from stillbit.analysis.record import Record
-from stillbit.analysis.table import Column, Table
+from stillbit.analysis.table import Column, Table, scaled
 from stillbit.analysis.twin import float_twin
 from stillbit.layers.merged_attention import MergedAttention
 from stillbit.quantizers.grid import FLOAT_BITS
@@ -67,20 +67,24 @@ class Cost(Record):
             Column(name="model"),
             Column(name="BitOPs, G", kind="number", about="Sum of MACs times the bits of both sides"),
             Column(name="of float", kind="share", about="BitOPs beside those of 32 x 32 bits"),
-            Column(
-                name="weights, kB", kind="number", about="Codes at their true width, scales, everything else stored"
-            ),
+            Column(name="weights", kind="bytes", about="Codes at their true width, scales, everything else stored"),
             Column(name="top-1, %", kind="number"),
         )
         whole = self.macs * FLOAT_BITS**2
-        rows = tuple((p.name, p.bitops / 1e9, p.bitops / whole, p.weight_bytes / 1e3, p.top1) for p in self.points)
+        told = [p for index, p in enumerate(self.points) if not (index and self._is_itself(p))]
+        rows = tuple((p.name, p.bitops / 1e9, p.bitops / whole, p.weight_bytes, p.top1) for p in told)
         note = (
-            f"One image of {self.image}: {self.macs / 1e9:.4g} G multiply-accumulates, "
-            f"{self.activation_bytes / 1e3:,.0f} kB of activations enter products; {self.parameters:,} parameters "
+            f"One image of {self.image}: {scaled(self.macs)} multiply-accumulates, "
+            f"{scaled(self.activation_bytes)}B of activations enter products; {self.parameters:,} parameters "
             f"({self.about}). BitOPs = sum of MACs * bits * bits, float being 32; uniform bits leave 8 to the first "
             "and the last layer."
         )
         return Table(title="Cost of an image", columns=columns, rows=rows, note=note)
+
+    def _is_itself(self, point: Point) -> bool:
+        """Whether a point is the float model, and so is this one."""
+        here = self.points[0]
+        return point.name == "float" and (point.bitops, point.weight_bytes) == (here.bitops, here.weight_bytes)
 
     def _dearest(self) -> Table:
         columns = (
@@ -90,8 +94,8 @@ class Cost(Record):
             Column(name="bits"),
             Column(name="BitOPs, M", kind="number"),
             Column(name="share", kind="share", about="Of all BitOPs"),
-            Column(name="weights, kB", kind="number"),
-            Column(name="inputs, kB", kind="number", about="Activations that enter the product"),
+            Column(name="weights", kind="bytes"),
+            Column(name="inputs", kind="bytes", about="Activations that enter the product"),
         )
         rows = tuple(
             (
@@ -101,8 +105,8 @@ class Cost(Record):
                 f"{one.left_bits:.3g} x {one.right_bits:.3g}",
                 one.bitops / 1e6,
                 one.bitops / self.bitops if self.bitops else 0.0,
-                one.weight_bytes / 1e3,
-                one.activation_bytes / 1e3,
+                one.weight_bytes,
+                one.activation_bytes,
             )
             for one in sorted(self.layers, key=lambda one: -one.bitops)
         )

@@ -112,7 +112,7 @@ class Landscape(Record):
             "stand still; in a quantized model the latents move. "
             + "; ".join(f"{surface.of}: {surface.about}" for surface in self.surfaces)
             + "."
-            + (f" {missing:,} points are missing: the same command goes on." if missing else "")
+            + (f" Still missing: {missing:,} of the points; the same command goes on." if missing else "")
         )
 
 

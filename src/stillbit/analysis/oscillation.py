@@ -139,7 +139,8 @@ def _seen(found: Tracked) -> tuple[Table, ...]:
     whole = f"{100 * found.oscillating:.2f} % of {found.weights:,} weights after {found.step:,} steps"
     note = (
         f"A weight oscillates where the running frequency of its reversals, f = m o + (1 - m) f with m = "
-        f"{found.momentum:g}, is above {found.threshold:g}; {found.looks:,} looks, one every {found.every} steps. "
+        f"{found.momentum:g}, is above {found.threshold:g}; {found.looks:,} looks, one every "
+        f"{'step' if found.every == 1 else f'{found.every} steps'}. "
         "Flips are changes of code since the beginning."
     )
     layers = _table(f"Oscillation by layer: {whole}", found.layers, note)
@@ -154,10 +155,10 @@ def _table(title: str, found: tuple[Unsettled, ...], note: str) -> Table:
         *((Column(name="role"), Column(name="head", kind="count")) if by_piece else ()),
         Column(name="bits", kind="count"),
         Column(name="weights", kind="count"),
-        Column(name="oscillating", kind="share", about="Of the weights"),
+        Column(name="oscillating", kind="share", about="Share of the weights that oscillate"),
         Column(name="frequency", kind="number", about="Mean over the weights"),
         Column(name="flips a weight", kind="number"),
-        Column(name="moved", kind="share", about="Of the weights, those on another code than at the beginning"),
+        Column(name="moved", kind="share", about="Share of the weights that are on another code than at the beginning"),
     )
     worst = sorted(found, key=lambda piece: (-piece.oscillating, -piece.frequency))
     rows = tuple(
@@ -180,8 +181,8 @@ def _pairs(found: Tracked, note: str) -> Table:
     columns = (
         Column(name="attention"),
         Column(name="head", kind="count"),
-        Column(name="query", kind="share", about="Of the weights of the query that oscillate"),
-        Column(name="key", kind="share", about="Of those of the key"),
+        Column(name="query", kind="share", about="Share of the weights of the query that oscillate"),
+        Column(name="key", kind="share", about="Share of the weights of the key that oscillate"),
     )
     worst = sorted(found.pairs, key=lambda pair: -(pair.query + pair.key))
     told = "is not defined" if found.together is None else f"is {found.together:+.3f}"

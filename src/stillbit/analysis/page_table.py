@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from stillbit.analysis.markup import Child, Markup, join, tag
 from stillbit.analysis.table import Cell, Column, Table, written
 
@@ -9,6 +12,19 @@ MOST = 300
 """Rows of a table, if nothing else is said; the record has all."""
 SHORT = 14
 """A table with more rows shows ten of them, until the reader asks for all."""
+
+
+def tables_of(tables: Sequence[Table], most: int = MOST) -> Markup:
+    """Tables one below the other; what two of them mean alike is said below the first."""
+    told: set[str | tuple[str, str]] = set()
+    drawn: list[Markup] = []
+    for table in tables:
+        columns = tuple(
+            replace(column, about="") if (column.name, column.about) in told else column for column in table.columns
+        )
+        drawn.append(table_of(replace(table, note="" if table.note in told else table.note, columns=columns), most))
+        told |= {table.note, *((column.name, column.about) for column in table.columns)}
+    return join(*drawn)
 
 
 def table_of(table: Table, most: int = MOST) -> Markup:
@@ -25,9 +41,9 @@ def table_of(table: Table, most: int = MOST) -> Markup:
         class_=classes,
     )
     more = f" {left:,} more rows are in the record." if left > 0 else ""
-    note = _sentence(table.note) + _meanings(table.columns) + more
+    note = _sentence(table.note) + more
     box = tag("div", held, class_="scroll", tabindex="0", role="region", aria_label=caption)
-    return join(box, tag("p", note.strip(), class_="note") if note.strip() else None)
+    return join(box, tag("p", note.strip(), class_="note") if note.strip() else None, _meanings(table.columns))
 
 
 def _heading(column: Column) -> Markup:
@@ -49,9 +65,12 @@ def _row(row: tuple[Cell, ...], columns: tuple[Column, ...]) -> Markup:
     return tag("tr", *cells)
 
 
-def _meanings(columns: tuple[Column, ...]) -> str:
-    said = "; ".join(f"{column.name}: {column.about.rstrip('.')}" for column in columns if column.about)
-    return _sentence(said)
+def _meanings(columns: tuple[Column, ...]) -> Markup | None:
+    """A line a column that needs one."""
+    said = [
+        tag("li", tag("b", column.name), f": {_sentence(column.about).strip()}") for column in columns if column.about
+    ]
+    return tag("ul", *said, class_="note meanings") if said else None
 
 
 def _sentence(words: str) -> str:

@@ -11,9 +11,10 @@ from string import Template
 from stillbit.analysis import plot
 from stillbit.analysis.markup import Child, Markup, escaped, join, tag
 from stillbit.analysis.page_fit import BUDGETS, LARGE, Fitted, fitted, rows_for
-from stillbit.analysis.page_table import table_of
+from stillbit.analysis.page_table import tables_of
 from stillbit.analysis.plot.figure import Figure, slug
 from stillbit.analysis.record import Record
+from stillbit.analysis.svg.colour import series
 from stillbit.analysis.svg.theme import figure_style, page_file, variables
 from stillbit.analysis.table import Table
 
@@ -85,7 +86,7 @@ def page(said: Page) -> str:
 
 
 def _written(said: Page, drawn: Fitted) -> str:
-    sections = [("summary", "Summary", join(*map(table_of, said.summary), _left_out(drawn.left_out)), True)]
+    sections = [("summary", "Summary", join(tables_of(said.summary), _left_out(drawn.left_out)), True)]
     for kind, (title, lead) in TOPICS.items():
         body, something = _topic(kind, lead, said.runs, drawn)
         sections.append((kind, title, body, something))
@@ -117,15 +118,20 @@ def _topic(kind: str, lead: str, runs: Sequence[Run], drawn: Fitted) -> tuple[Ma
     """What stands under the heading of a kind, and whether there is anything but commands."""
     held = [(run, record) for run in runs if (record := run.record(kind)) is not None]
     parts: list[Child] = [tag("p", lead, class_="lead")]
+    parts.append(_uneven(held))
     parts += [_figure(one, kind) for one in _compared(kind, runs)]
     # Over each other curves say more, and all of them are there.
     alone = kind != "curves" or len(held) < 2
     blocks = []
     for run, record in held:
         figures = drawn.figures[run.name, kind] if alone else ()
-        body = (_stale(run, kind), _damaged(run, kind), *(_figure(one, f"{kind}-{run.name}") for one in figures))
-        tables = (table_of(table, rows_for(len(runs))) for table in record.tables())
-        blocks.append((run.name, join(*body, *tables)))
+        body = (
+            _stale(run, kind),
+            _damaged(run, kind),
+            _unfinished(record),
+            *(_figure(one, f"{kind}-{run.name}") for one in figures),
+        )
+        blocks.append((run.name, join(*body, tables_of(record.tables(), rows_for(len(runs))))))
     if len(runs) == 1:
         parts += [block for _, block in blocks]
     elif blocks:
@@ -157,9 +163,28 @@ def _damaged(run: Run, kind: str) -> Markup | None:
     return tag("p", tag("strong", "Damaged."), words, class_="stale")
 
 
+def _unfinished(record: Record) -> Markup | None:
+    """What a scan lacks that was stopped: the tables beside it are full of holes."""
+    if getattr(record, "done", True):
+        return None
+    words = " This scan was stopped, and what needs all of its points is left out. The command that began it goes on."
+    return tag("p", tag("strong", "Unfinished."), words, class_="stale")
+
+
+def _uneven(held: Sequence[tuple[Run, Record]]) -> Markup | None:
+    """That runs of a section were not measured on as many images."""
+    known = [(run.name, count) for run, record in held if (count := getattr(record, "images", 0))]
+    if len({count for _, count in known}) < 2:
+        return None
+    counts = ", ".join(f"{name} {count:,}" for name, count in known)
+    words = f" Runs were measured on different numbers of images, so compare them with care: {counts}."
+    return tag("p", tag("strong", "Other images."), words, class_="stale")
+
+
 def _compared(kind: str, runs: Sequence[Run]) -> tuple[Figure, ...]:
     held = [(run.name, record) for run in runs if (record := run.record(kind)) is not None]
-    return plot.compare(kind, held) if len(held) > 1 or kind == "cost" else ()
+    colours = {run.name: series(index) for index, run in enumerate(runs)}
+    return plot.compare(kind, held, colours) if len(held) > 1 else ()
 
 
 def _lacking(run: Run, kind: str, *, several: bool) -> Markup | None:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 Cell = str | int | float | None
-Kind = Literal["text", "count", "number", "share", "change"]
-"""How a column is written: as it is; with thousands apart; to four digits; in percent; in percent with its sign."""
+Kind = Literal["text", "count", "number", "share", "change", "bytes"]
+"""How a column is written: as it is; with thousands apart; to four digits; in percent; as percentage points with their
+sign; as kB, MB and so on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +40,20 @@ def written(cell: Cell, kind: Kind) -> str:
         return ""
     if kind == "text" or isinstance(cell, str):
         return str(cell)
-    if kind == "count":
-        return f"{cell:,.0f}"
-    if kind == "share":
-        return f"{100 * cell:.2f} %"
-    if kind == "change":
-        return f"{100 * cell:+.2f} %"
-    return f"{cell:.4g}"
+    words = {
+        "count": f"{cell:,.0f}",
+        "share": f"{100 * cell:.2f} %",
+        "change": f"{100 * cell:+.2f} points",
+        "bytes": f"{scaled(cell)}B",
+        # Whole above a thousand: 1.188e+04 is read by nobody.
+        "number": f"{cell:,.0f}" if 999.95 <= abs(cell) < 1e9 else f"{cell:.4g}",
+    }
+    return words[kind]
+
+
+def scaled(value: float) -> str:
+    """To three digits, with what a unit begins with: 14.9 M; a unit follows."""
+    for size, name in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= 0.9995 * size:
+            return f"{value / size:.3g} {name}"
+    return f"{value:.3g} "

@@ -80,7 +80,7 @@ def gather(folder: Path, name: str, asked: Report, tell: Callable[[str], None]) 
             _try(kind, folder, asked, path, records, missing)
         elif held is not None and not (old and kind in CHEAP):
             records.append(held)
-            stale += [Missing(kind=kind, command=_command(kind, folder))] if old else []
+            stale += [Missing(kind=kind, command=f"{_command(kind, folder)} {held.anew}".rstrip())] if old else []
         elif kind in CHEAP:
             damaged += [Missing(kind=kind, reason=broken)] if broken else []
             tell(f"{name}: {kind}")
@@ -112,6 +112,8 @@ def _try(
 ) -> None:
     """Make a record, or say why there is none. ``path`` is where it stays; None keeps it nowhere."""
     words = _words(kind, folder, asked)
+    if path is not None and path.is_file() and _class(kind).anew:
+        words.append(_class(kind).anew)
     try:
         records.append(_made(kind, words, path))
     except (ValueError, OSError) as error:  # images that are gone are no reason to show nothing else

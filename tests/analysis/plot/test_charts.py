@@ -68,3 +68,10 @@ def test_dots_are_named_if_so_wished():
 def test_a_logarithmic_axis_is_linear_where_zero_has_to_have_a_place():
     said = Words(title="T", about="A", x="x", y="y", log_x=True)
     assert words(scatter(said, [Dot(0.0, 1.0, "", "a"), Dot(9.0, 2.0, "", "b")])).count("0") >= 1
+
+
+def test_a_sample_is_drawn_as_points_that_can_be_read_off():
+    svg = lines(SAID, [Series("some", ((0.0, 1.0), (4.0, 2.0), (9.0, 3.0)))], joined=False)
+    (unseen,) = drawn(svg).iter("{http://www.w3.org/2000/svg}polyline")
+    assert unseen.attrib["class"] == "line unseen" and unseen.attrib["data-name"] == "some"
+    assert svg.count("h0") == 3

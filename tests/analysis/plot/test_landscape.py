@@ -30,6 +30,15 @@ def test_cuts_of_runs_lie_over_each_other_whatever_their_dimensions():
     assert 'data-name="a"' in one.options[0].svg and 'data-name="b"' in one.options[0].svg
 
 
+def test_runs_that_are_not_among_the_others_are_named_with_the_reason():
+    other = replace(samples.landscape(dimensions=1), seed=3)
+    runs = [("a", samples.landscape()), ("b", samples.landscape(dimensions=1)), ("c", other)]
+    (one,) = compare([*runs, ("d", samples.landscape(whole=False))], dict.fromkeys("abcde", "s0"))
+    assert [name for name in "abcde" if f'data-name="{name}"' in one.options[0].svg] == ["a", "b"]
+    assert "c (another direction, of seed 3), d (its scan has not ended), e (not scanned)." in one.caption
+    assert "Of a plane it is the middle line, which is that direction: a." in one.caption
+
+
 def test_the_middle_of_a_cut_is_the_loss_of_the_model():
     record = samples.landscape(dimensions=1)
     assert (

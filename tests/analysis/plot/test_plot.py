@@ -48,10 +48,10 @@ def test_no_two_figures_of_a_record_have_the_same_name(kind):
     assert names and len(set(names)) == len(names)
 
 
-def test_one_run_is_compared_with_nobody_but_its_cost():
+def test_one_run_is_compared_with_nobody():
     for kind in RECORDS:
         held = plot.compare(kind, [("a", RECORDS[kind])])
-        assert bool(held) == (kind in ("cost", "curves")), kind
+        assert bool(held) == (kind == "curves"), kind
 
 
 def test_a_record_is_saved_as_pictures(tmp_path):

@@ -38,3 +38,14 @@ def test_models_are_compared_by_what_is_relative():
     other = Compared(model="resnet18", about="", parameters=1, deviations=record.weights)
     assert figures(replace(record, against=(other, other)))[0].name == "variation-models"
     assert compare([("a", record), ("b", record)])[0].name == "variation-runs"
+
+
+def test_a_sample_of_channels_says_of_how_many_and_is_not_joined():
+    record = samples.variation()
+    one = record.ranges[0]
+    assert len(one.index) < one.of
+    held = next(figure for figure in figures(record) if figure.name == f"ranges-{one.by}")
+    assert f"{len(one.index)} of {one.of}." in held.caption and "line spots" in held.options[0].svg
+    every = replace(one, of=len(one.index))
+    whole = next(figure for figure in figures(replace(record, ranges=(every,))) if figure.name == f"ranges-{one.by}")
+    assert "sample" not in whole.caption and "line spots" not in whole.options[0].svg

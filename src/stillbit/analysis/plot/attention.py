@@ -50,7 +50,8 @@ def _grid(record: Attention, name: str) -> Markup:
     for column, one in enumerate(models, 1):
         left = GAP + column * (side + GAP)
         parts.append(label(left, HEAD - 22, cut(one.name, room), class_="head"))
-        parts.append(label(left, HEAD - 7, _related(one, name), class_="small"))
+        if column > 1:  # the first is what the others are compared with
+            parts.append(label(left, HEAD - 7, _related(one, name), class_="small"))
     for row, image in enumerate(record.pictures):
         top = HEAD + row * (side + GAP)
         known_as = _id(record.subject, name, str(row), image.png)

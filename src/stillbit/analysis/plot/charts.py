@@ -22,6 +22,8 @@ class Series(NamedTuple):
 
     name: str
     points: Sequence[tuple[float, float]]
+    class_: str = ""
+    """Its colour; empty for that of its place."""
 
 
 class Part(NamedTuple):
@@ -65,11 +67,17 @@ class Words:
 
 
 def lines(
-    said: Words, given: Sequence[Series], *, rules: Sequence[tuple[float, str]] = (), dots: bool = False
+    said: Words,
+    given: Sequence[Series],
+    *,
+    rules: Sequence[tuple[float, str]] = (),
+    dots: bool = False,
+    joined: bool = True,
 ) -> Markup:
-    """One plane, a line a series; ``rules`` are heights with a name."""
+    """One plane, a line a series; ``rules`` are heights with a name. A sample is not ``joined``: it has gaps."""
     held = [one for one in given if one.points]
-    names = [(one.name, series(index)) for index, one in enumerate(held)]
+    colours = [one.class_ or series(index) for index, one in enumerate(held)]
+    names = [(one.name, colour) for one, colour in zip(held, colours, strict=True)]
     head, top = legend(names, 16, 16) if len(held) > 1 else (None, 0.0)
     xs = [x for one in held for x, _ in one.points]
     ys = [y for one in held for _, y in one.points] + [height for height, _ in rules]
@@ -78,7 +86,10 @@ def lines(
         y=_axis(ys, said.y, log=said.log_y, zero=said.zero),
         top=top + 28,
     )
-    drawn = [marks.line(plane, one.points, one.name, series(index), dots=dots) for index, one in enumerate(held)]
+    drawn = [
+        marks.line(plane, one.points, one.name, colour, dots=dots, joined=joined)
+        for one, colour in zip(held, colours, strict=True)
+    ]
     across = [marks.rule(plane, y=height, words=words) for height, words in rules]
     return picture(
         said.title, said.about, plane.bottom, head, plane.axes(), *across, plane.group(*drawn, readable=True)
@@ -92,13 +103,19 @@ def bars(
     classes: Sequence[tuple[str, str]] = (),
     rules: Sequence[tuple[float, str]] = (),
 ) -> Markup:
-    """A lying bar a name, from zero; ``classes`` are the legend, ``rules`` are values with a name."""
+    """A lying bar a name, from zero; ``classes`` are the legend, ``rules`` are values with a name.
+
+    On a logarithmic axis nothing can be stacked: there a bar has one part.
+    """
     head, top = legend(list(classes), 16, 16) if classes else (None, 0.0)
     names = [cut(one.name, NAME) for one in given]
     left = 18 + LETTER * max((len(name) for name in names), default=1)
     ends = [sum(part.value for part in one.parts) for one in given] + [value for value, _ in rules]
+    # A logarithmic axis has no zero: it begins well below the shortest bar, or that one could not be seen.
+    log = said.log_x and all(end > 0 for end in ends)
+    x = logarithmic([min(ends) / 4, *ends], said.x) if log else linear(ends, said.x, zero=True)
     plane = Plane(
-        x=_axis(ends, said.x, zero=True),
+        x=x,
         y=bands(names),
         left=left,
         top=top + (22 if any(words for _, words in rules) else 10),
@@ -108,9 +125,9 @@ def bars(
     )
     drawn: list[Child] = []
     for index, one in enumerate(given):
-        begin = 0.0
+        begin = x.low if log else 0.0
         for part in one.parts:
-            reach = (begin, begin + part.value)
+            reach = (begin, part.value if log else begin + part.value)
             drawn.append(marks.bar(plane, (index - 0.36, index + 0.36), reach, part.says, part.class_))
             begin += part.value
     across = [marks.rule(plane, x=value, words=words) for value, words in rules]
@@ -167,8 +184,9 @@ def scatter(
     xs, ys = [one.x for one in given], [one.y for one in given]
     if even:
         xs = ys = [*xs, *ys]
-    x = _axis(xs, said.x, log=said.log_x, zero=even)
-    plane = Plane(x=x, y=_axis(ys, said.y, log=said.log_y, zero=even or said.zero), top=top + 28, height=300.0)
+    x = _axis(_wider(xs, log=said.log_x), said.x, log=said.log_x, zero=even)
+    y = _axis(_wider(ys, log=said.log_y), said.y, log=said.log_y, zero=even or said.zero)
+    plane = Plane(x=x, y=y, top=top + 28, height=300.0)
     drawn = [marks.dot(plane, (one.x, one.y), one.says, one.class_) for one in given]
     words = marks.names_beside(plane, ((one.x, one.y, cut(one.name, NAME)) for one in given)) if named else None
     same = marks.line(plane, ((x.low, x.low), (x.high, x.high)), "equal", "s6 again") if even else None
@@ -190,6 +208,16 @@ def _cells(
         for column, value in enumerate(values)
         if value is not None
     ]
+
+
+def _wider(values: Sequence[float], *, log: bool) -> list[float]:
+    """The values, and two beyond them, so that no dot lies on the frame; what is not negative stays so."""
+    low, high = min(values, default=0.0), max(values, default=1.0)
+    if log and low > 0:
+        factor = max((high / low) ** 0.04, 1.02)
+        return [low / factor, *values, high * factor]
+    apart = 0.04 * (high - low) or 0.02 * abs(high)
+    return [max(low - apart, 0.0) if low >= 0 else low - apart, *values, high + apart]
 
 
 def _axis(values: Sequence[float], label: str, *, log: bool = False, zero: bool = False) -> Axis:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from stillbit.analysis.latent import Latents
 from stillbit.analysis.markup import Child, Markup
@@ -42,13 +42,20 @@ def paths(tracked: Tracked) -> tuple[Figure, ...]:
         return ()
     options = tuple(Option(name=layer, svg=_paths(layer, held, tracked)) for layer, held in layers.items())
     caption = (
-        f"Where single latent weights went, in units of codes: of the layer's weights that were drawn at random, the "
-        f"{PATHS} that changed code most often. Solid lines are bin centres, dashed lines thresholds: a weight that "
-        "crosses a dashed line again and again oscillates."
+        f"Where single latent weights went, in units of codes: {_which(layers)}. Solid lines are "
+        "bin centres, dashed lines thresholds: a weight that crosses a dashed line again and again oscillates."
     )
     return (
         Figure(name="oscillation-paths", title="Paths of weights", caption=caption, options=options, choose="layer"),
     )
+
+
+def _which(layers: Mapping[str, Sequence[Path]]) -> str:
+    """How many paths are drawn of how many that are known."""
+    most = max(len(held) for held in layers.values())
+    if most <= PATHS:
+        return f"the {most} weights of each layer that were drawn at random" if most > 1 else "a weight of each layer"
+    return f"of the {most} weights of each layer that were drawn at random, the {PATHS} that changed code most often"
 
 
 def _histogram(one: Latents) -> Markup:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from stillbit.analysis.cost import Cost, Point
 from stillbit.analysis.hardware import Design
@@ -25,7 +25,7 @@ def figures(record: Cost) -> tuple[Figure, ...]:
     return (_bitops(record), _bytes(record), *_points(record), *_hardware(record))
 
 
-def compare(runs: Sequence[tuple[str, Cost]]) -> tuple[Figure, ...]:
+def compare(runs: Sequence[tuple[str, Cost]], colours: Mapping[str, str] | None = None) -> tuple[Figure, ...]:
     """Accuracy against bit operations, a dot a run."""
     held = [(name, record, _top1(record)) for name, record in runs]
     dots = [
@@ -34,12 +34,12 @@ def compare(runs: Sequence[tuple[str, Cost]]) -> tuple[Figure, ...]:
             top1,
             name,
             f"{name}: {top1:.2f} % at {short(record.bitops)} BitOPs, {short(record.weight_bytes)}B",
-            series(index),
+            (colours or {}).get(name) or series(index),
         )
         for index, (name, record, top1) in enumerate(held)
         if top1 is not None and record.bitops > 0
     ]
-    if not dots:
+    if len(dots) < 2:  # a dot alone compares nothing
         return ()
     said = Words(
         title="Accuracy against bit operations", about="A dot a run", x="BitOPs an image", y="top-1, %", log_x=True
@@ -107,8 +107,11 @@ def _points(record: Cost) -> tuple[Figure, ...]:
     if len(held) < 2:
         return ()
     rows = [Bar(one.name, (Part(one.bitops, _point(one), "s0" if index else "s1"),)) for index, one in enumerate(held)]
-    said = Words(title="This model at other bits", about="Bit operations an image", x="BitOPs an image")
-    caption = "What the same model costs at other bits; this one is in its own colour. Point at a bar for its bytes."
+    said = Words(title="This model at other bits", about="Bit operations an image", x="BitOPs an image", log_x=True)
+    caption = (
+        "What the same model costs at other bits, on a logarithmic axis; this one is in its own colour. Point at a bar "
+        "for its bytes."
+    )
     return (figure("cost-bits", "At other bits", caption, bars(said, rows)),)
 
 

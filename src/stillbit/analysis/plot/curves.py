@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from stillbit.analysis.curves import Curve, Curves
 from stillbit.analysis.plot.charts import Series, Words, lines
@@ -28,11 +28,11 @@ def figures(record: Curves) -> tuple[Figure, ...]:
     return compare(((record.subject, record),))
 
 
-def compare(runs: Sequence[tuple[str, Curves]]) -> tuple[Figure, ...]:
+def compare(runs: Sequence[tuple[str, Curves]], colours: Mapping[str, str] | None = None) -> tuple[Figure, ...]:
     """Runs over each other; the reader chooses what is drawn."""
     names = {(curve.name, curve.per): None for _, record in runs for curve in record.curves if len(curve.values) > 1}
     order = sorted(names, key=lambda one: (_place(one[0]), one[1] == "step"))
-    options = tuple(_option(name, per, runs) for name, per in order)
+    options = tuple(_option(name, per, runs, colours or {}) for name, per in order)
     if not options:
         return ()
     caption = (
@@ -42,8 +42,12 @@ def compare(runs: Sequence[tuple[str, Curves]]) -> tuple[Figure, ...]:
     return (Figure(name="curves", title="Training curves", caption=caption, options=options, choose="number"),)
 
 
-def _option(name: str, per: str, runs: Sequence[tuple[str, Curves]]) -> Option:
-    held = [Series(who, _points(found)) for who, record in runs if (found := _find(record, name, per)) is not None]
+def _option(name: str, per: str, runs: Sequence[tuple[str, Curves]], colours: Mapping[str, str]) -> Option:
+    held = [
+        Series(who, _points(found), colours.get(who, ""))
+        for who, record in runs
+        if (found := _find(record, name, per)) is not None
+    ]
     means = MEANS.get(name, name)
     said = Words(
         title=f"{name} an {per}" if per == "epoch" else f"{name} a {per}",

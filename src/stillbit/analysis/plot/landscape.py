@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from stillbit.analysis.landscape import Landscape, Surface
 from stillbit.analysis.markup import Child
@@ -19,7 +19,7 @@ HEAD = 44.0
 
 def figures(record: Landscape) -> tuple[Figure, ...]:
     """Only of surfaces that are whole."""
-    held = [one for one in record.surfaces if all(loss is not None for loss in one.losses)]
+    held = [one for one in record.surfaces if _whole(one)]
     if not held:
         return ()
     if record.dimensions == 1:
@@ -27,24 +27,45 @@ def figures(record: Landscape) -> tuple[Figure, ...]:
     return (_contours(record, held), _surfaces(record, held))
 
 
-def compare(runs: Sequence[tuple[str, Landscape]]) -> tuple[Figure, ...]:
+def compare(runs: Sequence[tuple[str, Landscape]], colours: Mapping[str, str] | None = None) -> tuple[Figure, ...]:
     """Cuts of several runs over each other: the first direction, through the centre."""
+    known = dict(runs)
+    whole = {name: record for name, record in runs if _whole(record.surfaces[0])}
+    seed = next((record.seed for record in whole.values()), 0)
+    drawn = {name: record for name, record in whole.items() if record.seed == seed}
     held = [
-        Series(name, _through(record, one))
-        for name, record in runs
-        for one in record.surfaces
-        if one.of == "quantized" and all(loss is not None for loss in one.losses)
+        Series(name, _through(record, record.surfaces[0]), (colours or {}).get(name, ""))
+        for name, record in drawn.items()
     ]
     if len(held) < 2:
         return ()
     said = Words(
         title="Cuts through the loss, run by run", about="A line a run", x="along the first direction", y="loss"
     )
+    left = [
+        f"{name} ({_reason(known.get(name))})"
+        for name in dict.fromkeys([*known, *(colours or {})])
+        if name not in drawn
+    ]
+    planes = [name for name, record in drawn.items() if record.dimensions == 2]
     caption = (
         "The loss along a random direction through the trained weights, a line a run. A wide valley forgives weights "
-        "that do not land exactly; runs of one seed move in the same direction."
+        f"that do not land exactly; all runs here move in the direction of seed {seed}."
+        + (f" Of a plane it is the middle line, which is that direction: {', '.join(planes)}." if planes else "")
+        + (f" Not in it: {', '.join(left)}." if left else "")
     )
     return (figure("landscape-runs", "Valleys, run by run", caption, lines(said, held)),)
+
+
+def _reason(record: Landscape | None) -> str:
+    """Why a run is not among the others."""
+    if record is None:
+        return "not scanned"
+    return f"another direction, of seed {record.seed}" if _whole(record.surfaces[0]) else "its scan has not ended"
+
+
+def _whole(one: Surface) -> bool:
+    return all(loss is not None for loss in one.losses)
 
 
 def _cut(record: Landscape, held: Sequence[Surface]) -> Figure:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from stillbit.analysis.oscillation import Oscillations, Tracked
 from stillbit.analysis.plot.charts import Bar, Dot, Heat, Part, Series, Words, bars, heat, lines, scatter
@@ -22,10 +22,14 @@ def figures(record: Oscillations) -> tuple[Figure, ...]:
     return (*seen, *latents(record.latents))
 
 
-def compare(runs: Sequence[tuple[str, Oscillations]]) -> tuple[Figure, ...]:
+def compare(runs: Sequence[tuple[str, Oscillations]], colours: Mapping[str, str] | None = None) -> tuple[Figure, ...]:
     """The share of oscillating weights of several runs, epoch by epoch."""
     held = [
-        Series(name, [(float(one.step), 100 * one.oscillating) for one in record.tracked.moments])
+        Series(
+            name,
+            [(float(one.step), 100 * one.oscillating) for one in record.tracked.moments],
+            (colours or {}).get(name, ""),
+        )
         for name, record in runs
         if record.tracked is not None and record.tracked.moments
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from stillbit.analysis.activations import Ranges
 from stillbit.analysis.distributions import Channel, Ridges, Spread
@@ -33,7 +33,7 @@ def figures(record: Variation) -> tuple[Figure, ...]:
     )
 
 
-def compare(runs: Sequence[tuple[str, Variation]]) -> tuple[Figure, ...]:
+def compare(runs: Sequence[tuple[str, Variation]], colours: Mapping[str, str] | None = None) -> tuple[Figure, ...]:
     """SDAM of the weights, run by run."""
     if len(runs) < 2:
         return ()
@@ -41,16 +41,18 @@ def compare(runs: Sequence[tuple[str, Variation]]) -> tuple[Figure, ...]:
         Compared(model=name, about=record.about, parameters=record.parameters, deviations=record.weights)
         for name, record in runs
     ]
-    return _against(held, name="variation-runs")
+    return _against(held, name="variation-runs", colours=colours)
 
 
-def _against(held: Sequence[Compared], name: str = "variation-models") -> tuple[Figure, ...]:
+def _against(
+    held: Sequence[Compared], name: str = "variation-models", colours: Mapping[str, str] | None = None
+) -> tuple[Figure, ...]:
     rows = []
     for one in held:
         found = next((d for d in one.deviations if d.over == "modules"), None)
         if found is not None:
             says = f"{one.model}: {found.relative:.4f} relative, {found.deviation:.5f} absolute, {found.parts} parts"
-            rows.append(Bar(one.model, (Part(found.relative, says),)))
+            rows.append(Bar(one.model, (Part(found.relative, says, (colours or {}).get(one.model, "s0")),)))
     if len(rows) < 2:
         return ()
     said = Words(title="Variation of models", about="SDAM over modules", x="SDAM over modules, relative")
@@ -174,15 +176,34 @@ def _activations(record: Variation) -> tuple[Figure, ...]:
 def _ranges(given: Sequence[Ranges]) -> tuple[Figure, ...]:
     found = []
     for by in ("channel", "token"):
-        options = tuple(Option(name=one.layer, svg=_range(one)) for one in given if one.by == by)
+        held = [one for one in given if one.by == by]
+        options = tuple(Option(name=one.layer, svg=_range(one)) for one in held)
         if options:
             caption = (
                 f"The range of what enters a layer, by {by}: all of it, and between the 1 % and the 99 % quantile. "
-                f"Peaks in the outer lines are outlier {by}s; the gap between the pairs is room that few numbers use."
+                f"Peaks in the outer two are outlier {by}s; the gap between the pairs is room that few numbers use."
+                f"{_sampled(held, by)}"
             )
             title = f"Activation ranges by {by}"
             found.append(Figure(name=f"ranges-{by}", title=title, caption=caption, options=options, choose="layer"))
     return tuple(found)
+
+
+def _sampled(held: Sequence[Ranges], by: str) -> str:
+    """Of how many some are drawn, where these are not all."""
+    counts: dict[int, list[int]] = {}
+    for one in held:
+        if len(one.index) < one.of:
+            counts.setdefault(one.of, []).append(len(one.index))
+    if not counts:
+        return ""
+    said = ", ".join(f"{_between(some)} of {every:,}" for every, some in sorted(counts.items()))
+    return f" Of layers with many {by}s a sample is drawn, as points, with the widest in it: {said}."
+
+
+def _between(counts: Sequence[int]) -> str:
+    low, high = min(counts), max(counts)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def _range(one: Ranges) -> Markup:
@@ -200,7 +221,7 @@ def _range(one: Ranges) -> Markup:
         y="value",
         whole_x=True,
     )
-    return lines(said, held)
+    return lines(said, held, joined=len(at) == one.of)
 
 
 def _part(one: Spread) -> str:

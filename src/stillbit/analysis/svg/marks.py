@@ -15,10 +15,15 @@ LONG = 150
 """A line of more points is drawn to a tenth of a pixel."""
 
 
-def line(plane: Plane, points: Points, name: str, class_: str, *, dots: bool = False) -> Markup:
-    """A line through the points; the page's script reads values off it."""
+def line(plane: Plane, points: Points, name: str, class_: str, *, dots: bool = False, joined: bool = True) -> Markup:
+    """A line through the points, or the points alone; the page's script reads values off it."""
     if len(points) == 1:
         return dot(plane, points[0], name, class_)
+    if not joined:
+        # Strokes of no length have round ends: a tenth of the bytes of as many circles.
+        spots = "".join(f"M{plane.across(x):.1f} {plane.along(y):.1f}h0" for x, y in points)
+        unseen = tag("polyline", points=_places(plane, points), class_="line unseen", data_name=name)
+        return tag("g", unseen, tag("path", d=spots, class_=f"line spots {class_}"))
     path = tag("polyline", points=_places(plane, points), class_=f"line {class_}", data_name=name)
     if not dots:
         return path

@@ -8,7 +8,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from math import sqrt
 
-DEEPEST = 205
+DEEPEST = 165
 """How much of 255 the shade takes away where there is nothing."""
 _GREY = 12
 
