@@ -65,7 +65,7 @@ def test_what_is_missing_is_said_and_comes_back_from_json() -> None:
     held = landscape(3, 1, surface((None, 1.0, 2.0)), surface((1.0, 0.5, 2.0)))
     assert not held.done and held.surfaces[0].at(1.0, 3) is None
     table = held.tables()[0]
-    assert "1 points are missing: the same command goes on." in table.note
+    assert "Still missing: 1 of the points; the same command goes on." in table.note
     assert table.rows[0][2:] == (1.0, None, None, None, None)
     assert from_json(Landscape, to_json(held), "x") == held
     whole = replace(held, surfaces=held.surfaces[1:])
