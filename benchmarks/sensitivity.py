@@ -3,7 +3,7 @@
     python benchmarks/sensitivity.py                         11 roles and 36 heads, 64 images, one thread
     python benchmarks/sensitivity.py --images 16 --rounds 1 --no-float-products
 
-One evaluation is `stillbit.train.evaluate.evaluate` of the 8-bit model on the same images. It is measured with the
+One evaluation is `stillbit.train.evaluate.scored` of the 8-bit model on the same images. It is measured with the
 batches that `stillbit analyze` reads (64 images), and with batches as small as those in which the sweep lets images
 pass (8), since a CPU is faster with numbers that stay in its caches: the second is the harder yardstick. Seconds are
 those of the processor, so that others on the machine do not count; wall times stand beside them. The sweep takes turns
@@ -16,7 +16,7 @@ import json
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -34,7 +34,7 @@ from stillbit.analysis.proxy import proxies
 from stillbit.analysis.sweep import Sweep
 from stillbit.analysis.switches import calibrated, join
 from stillbit.data.batch import Batch
-from stillbit.train.evaluate import evaluate
+from stillbit.train.evaluate import scored
 
 
 @dataclass(frozen=True)
@@ -52,17 +52,6 @@ class Settings:
     """Also sweep without products of integers, once."""
     output: Path | None = None
     """A folder: the result goes there as JSON and Markdown."""
-
-
-class Stored:
-    """Batches that are there already, as a loader gives them."""
-
-    def __init__(self, batches: list[Batch]) -> None:
-        self.batches = batches
-
-    def epoch(self, epoch: int) -> Iterator[Batch]:
-        """All of them."""
-        return iter(self.batches)
 
 
 def main(settings: Settings) -> None:
@@ -103,7 +92,7 @@ def cut(whole: Batch, size: int) -> list[Batch]:
 
 def one(model: nn.Module, batches: list[Batch]) -> dict[str, float]:
     """One evaluation."""
-    return evaluate(model, Stored(batches), device=torch.device("cpu"))  # type: ignore[arg-type]
+    return scored(model, batches, device=torch.device("cpu"))
 
 
 def analyse(

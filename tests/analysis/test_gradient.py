@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from stillbit.analysis.directions import movable
-from stillbit.analysis.gradient import check_classes, counted, gradients
+from stillbit.analysis.gradient import check_classes, counted, gradients, of_one_class
 from stillbit.data.batch import PADDING, Batch
 from tests.dynamics import small
 
@@ -48,3 +48,8 @@ def test_a_model_that_cannot_be_wrong_is_refused(outputs: int | None) -> None:
 
 def test_two_classes_are_enough() -> None:
     check_classes(nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 2)), [small.batch()], "it")
+
+
+def test_what_only_fills_a_batch_is_no_second_class() -> None:
+    one = small.batch(4)._replace(targets=torch.tensor([1, 1, PADDING, PADDING]))
+    assert of_one_class([one]) and not of_one_class([one, one._replace(targets=torch.tensor([0, 1, 1, 1]))])

@@ -18,6 +18,11 @@ def counted(batches: Sequence[Batch]) -> int:
     return sum(int((batch.targets != PADDING).sum()) for batch in batches)
 
 
+def of_one_class(batches: Sequence[Batch]) -> bool:
+    """Whether the images that count leave nothing to tell apart."""
+    return len({int(target) for batch in batches for target in batch.targets if target != PADDING}) < 2
+
+
 def loss_part(model: nn.Module, batch: Batch, images: int) -> Float[Tensor, ""]:
     """What a batch adds to the mean cross-entropy over ``images``."""
     logits = wide(model(batch.images))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from stillbit.analysis.gradient import of_one_class
 from stillbit.analysis.groups import By
 from stillbit.data.batch import Batch
 from stillbit.quantizers.granularity import per_channel, per_tensor
@@ -62,7 +63,7 @@ class Inquiry:
     def chunks(self, batches: Sequence[Batch]) -> tuple[Batch, ...]:
         """The same images in the same order, ``chunk`` at a time; images of one class alone are refused."""
         size = self.chunk or (8 if batches[0].images.device.type == "cpu" else 64)
-        if len({int(target) for batch in batches for target in batch.targets}) < 2:
+        if of_one_class(batches):
             raise ValueError(
                 "all images are of one class, among which every answer is right: give images of at least two"
             )

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from stillbit.analysis.directions import direction, movable, move
 from stillbit.analysis.finite import check_finite
-from stillbit.analysis.gradient import check_classes, counted
+from stillbit.analysis.gradient import check_classes, counted, of_one_class
 from stillbit.analysis.hessian import Curvature, PowerSettings, curvature
 from stillbit.analysis.landscape import Landscape, Surface
 from stillbit.analysis.untouched import untouched
-from stillbit.data.batch import PADDING, Batch
+from stillbit.data.batch import Batch
 from stillbit.distill.weights_hash import weights_hash
 from stillbit.train.evaluate import scored
 
@@ -68,8 +68,7 @@ def begin(
             raise ValueError(f"{subject} has no matrix and no kernel to move: give a model with linear layers")
         with untouched(side.model):
             check_classes(side.model, batches, subject)
-    classes = {int(target) for batch in batches for target in batch.targets if target != PADDING}
-    if len(classes) < 2:
+    if of_one_class(batches):
         raise ValueError(
             f"all images are of one class, and a loss on them says little of {subject}: give images of at least two"
         )

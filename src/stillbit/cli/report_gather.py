@@ -41,17 +41,11 @@ LOOKS_AT_IMAGES = ("error", "sensitivity", "landscape", "attention")
 
 def check(folder: Path, checkpoint: str) -> None:
     """Refuse what is no run, or has nothing to look at, before others have been computed for nothing."""
-    from stillbit.methods.recipe_file import read as read_recipe
+    from stillbit.methods.target import of_run
 
     if not folder.is_dir():
         raise ValueError(f"there is no folder {folder}: give the folder that stillbit train wrote to")
-    if not (folder / "recipe.json").is_file():
-        raise ValueError(f"{folder} is no run: it has no recipe.json; give the folder that stillbit train wrote to")
-    read_recipe(folder)
-    if not (folder / f"{checkpoint}.pt").is_file():
-        there = sorted(path.stem for path in folder.glob("*.pt"))
-        has = f"it has {', '.join(there)}" if there else "it stopped before its first one"
-        raise ValueError(f"{folder} has no {checkpoint} checkpoint: {has}")
+    of_run(folder, checkpoint)
 
 
 def named(folders: Sequence[Path]) -> list[str]:

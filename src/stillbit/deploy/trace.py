@@ -61,8 +61,8 @@ class _Writer:
         self.held: dict[Node, Any] = {}
         self.steps: list[Step] = []
         self.constants: dict[str, Constant] = {}
-        self.of_tensor: dict[tuple[int, Grid | None], str] = {}
-        self.keep: list[Tensor] = []
+        self.of_tensor: dict[tuple[int, Grid | None], tuple[str, Tensor]] = {}
+        """By identity, which a tensor has as long as it is held here too."""
 
     def program(self) -> Program:
         known = self._known()
@@ -201,10 +201,9 @@ class _Writer:
         key = (id(tensor), x.grid)
         if key not in self.of_tensor:
             name = f"c{len(self.constants)}"
-            self.keep.append(tensor)  # an id lives as long as its tensor
-            self.of_tensor[key] = name
+            self.of_tensor[key] = name, tensor
             self.constants[name] = _constant(tensor, x.grid)
-        return self.of_tensor[key]
+        return self.of_tensor[key][0]
 
     def _step(self, op: str, inputs: tuple[str, ...], node: Node, settings: dict[str, Any]) -> str:
         output = f"v{len(self.steps)}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from torch import nn
 from torch.optim import Optimizer
 
@@ -19,24 +21,36 @@ from stillbit.dynamics.transition import Transition, hold_scales, separate
 from stillbit.dynamics.watch import Watch
 
 
-def check(model: nn.Module, settings: DynamicsSettings) -> None:
-    """Refuse, before anything is computed, what there are no weights for; in the words of the command line."""
+class Wish(NamedTuple):
+    """Something that is on: its option, how to do without it, and the widths of the weights that it is for."""
+
+    flag: str
+    instead: str
+    bits: tuple[int, ...]
+
+
+def wishes(settings: DynamicsSettings) -> list[Wish]:
+    """All that is on, in the words of the command line."""
     penalty, said = settings.penalty, tuple(settings.penalty.bin_reg_bits)
-    wanted: tuple[tuple[str, object, str, tuple[int, ...]], ...] = (
+    every: tuple[tuple[str, object, str, tuple[int, ...]], ...] = (
+        ("--track", settings.track.track, "leave it out", LOW),
         ("--bin-reg", penalty.bin_reg, "--bin-reg 0, or --bin-reg-bits with their width", said),
         ("--dampen", penalty.dampen, "--dampen 0", LOW),
         ("--kure", penalty.kure, "--kure 0", LOW),
         ("--freeze", settings.freeze.freeze, "--no-freeze", LOW),
         ("--anneal-epochs", settings.anneal.anneal_epochs, "--anneal-epochs 0", LOW),
         ("--transition-rate", settings.transition.transition_rate, "--transition-rate 0", LOW),
-        ("--track", settings.track.track, "leave it out", LOW),
     )
-    for flag, on, instead, bits in wanted:
-        if on:
-            try:
-                low_bit(model, flag, bits)
-            except ValueError as error:
-                raise ValueError(str(error).replace("leave it out", instead)) from None
+    return [Wish(flag, instead, bits) for flag, on, instead, bits in every if on]
+
+
+def check(model: nn.Module, settings: DynamicsSettings) -> None:
+    """Refuse, before anything is computed, what there are no weights for."""
+    for wish in wishes(settings):
+        try:
+            low_bit(model, wish.flag, wish.bits)
+        except ValueError as error:
+            raise ValueError(str(error).replace("leave it out", wish.instead)) from None
 
 
 def prepare_model(model: nn.Module, settings: DynamicsSettings) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf
 from typing import Any, NamedTuple
 
-from stillbit.dynamics.build import check, hooks, penalized
+from stillbit.dynamics.build import check, hooks, penalized, wishes
 from stillbit.dynamics.freeze_bits import FreezeBits
 from stillbit.dynamics.penalty import Penalized, Priced
 from stillbit.dynamics.ramp import Ramp
@@ -57,18 +57,8 @@ def check_steering(recipe: Recipe) -> None:
     why = f"the weights of {recipe.method} have none"
     if recipe.quant is not None:
         why = "--weights-last leaves weights float while they train"
-    on: dict[str, Any] = {
-        "--track": recipe.dynamics.track.track,
-        "--bin-reg": recipe.dynamics.penalty.bin_reg,
-        "--dampen": recipe.dynamics.penalty.dampen,
-        "--kure": recipe.dynamics.penalty.kure,
-        "--freeze": recipe.dynamics.freeze.freeze,
-        "--anneal-epochs": recipe.dynamics.anneal.anneal_epochs,
-        "--transition-rate": recipe.dynamics.transition.transition_rate,
-    }
-    for flag, value in on.items():
-        if value:
-            raise ValueError(f"{flag} is about codes, and {why}: leave it out")
+    for wish in wishes(recipe.dynamics):
+        raise ValueError(f"{wish.flag} is about codes, and {why}: leave it out")
 
 
 def check_widths(recipe: Recipe, model: Any) -> None:

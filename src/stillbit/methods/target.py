@@ -26,7 +26,8 @@ def open_target(said: str, *, checkpoint: str = "best", pretrained: bool = False
     """The model that ``said`` points at, in eval mode."""
     path = Path(said)
     if path.is_dir():
-        return _of_run(path, checkpoint)
+        recipe, held = of_run(path, checkpoint)
+        return Target(trained(recipe, held), recipe, str(held))
     if path.suffix == ".safetensors" or path.is_file():
         return Target(_of_file(path), Recipe(method="file"), str(path))
     if path.suffix in (".pt", ".pth") or (len(path.parts) > 1 and ":" not in said):
@@ -48,7 +49,8 @@ def _of_file(path: Path) -> Any:
         ) from None
 
 
-def _of_run(folder: Path, checkpoint: str) -> Target:
+def of_run(folder: Path, checkpoint: str) -> tuple[Recipe, Path]:
+    """The recipe of a run and one of its checkpoints; refused where it is no run, or has none."""
     if not (folder / "recipe.json").is_file():
         raise ValueError(f"{folder} is no run: it has no recipe.json; give the folder that stillbit train wrote to")
     recipe = read(folder)
@@ -57,7 +59,7 @@ def _of_run(folder: Path, checkpoint: str) -> Target:
         there = sorted(p.stem for p in folder.glob("*.pt"))
         has = f"it has {', '.join(there)}" if there else "it stopped before its first one"
         raise ValueError(f"{folder} has no {checkpoint} checkpoint: {has}")
-    return Target(trained(recipe, path), recipe, str(path))
+    return recipe, path
 
 
 def with_data(recipe: Recipe, **said: Any) -> Recipe:
