@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
-from string import Template
 
 from stillbit.analysis import plot
-from stillbit.analysis.markup import Child, Markup, escaped, join, tag
+from stillbit.analysis.document import Section, choice, document, drawn
+from stillbit.analysis.markup import Child, Markup, join, tag
 from stillbit.analysis.page_fit import BUDGETS, LARGE, Fitted, fitted, rows_for
 from stillbit.analysis.page_table import tables_of
-from stillbit.analysis.plot.figure import Figure, slug
+from stillbit.analysis.plot.figure import Figure
 from stillbit.analysis.record import Record
 from stillbit.analysis.svg.colour import series
-from stillbit.analysis.svg.theme import figure_style, page_file, variables
 from stillbit.analysis.table import Table
 
 
@@ -76,33 +73,20 @@ TOPICS = {
 
 def page(said: Page) -> str:
     """The whole file, with as many pictures as it can have and stay small."""
-    drawn = {(run.name, record.kind): plot.figures(record) for run in said.runs for record in run.records}
+    held = {(run.name, record.kind): plot.figures(record) for run in said.runs for record in run.records}
     text = ""
     for budget in BUDGETS:
-        text = _written(said, fitted(drawn, budget))
+        text = _written(said, fitted(held, budget))
         if len(text.encode("utf-8")) <= LARGE:
             break
     return text
 
 
-def _written(said: Page, drawn: Fitted) -> str:
-    sections = [("summary", "Summary", join(tables_of(said.summary), _left_out(drawn.left_out)), True)]
+def _written(said: Page, kept: Fitted) -> str:
+    sections = [Section("summary", "Summary", join(tables_of(said.summary), _left_out(kept.left_out)))]
     for kind, (title, lead) in TOPICS.items():
-        body, something = _topic(kind, lead, said.runs, drawn)
-        sections.append((kind, title, body, something))
-    style = variables() + figure_style() + page_file("report.css")
-    script = page_file("report.js")
-    return Template(page_file("report.html")).substitute(
-        policy=escaped(f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}"),
-        version=escaped(said.version),
-        title=escaped(said.title),
-        under=escaped(said.under),
-        style=style,
-        script=script,
-        contents=_contents([(name, title, something) for name, title, _, something in sections]),
-        sections=join(*(_section(name, title, body) for name, title, body, _ in sections)),
-        footer=escaped(f"Made with stillbit {said.version}. The page is whole: it needs no network."),
-    )
+        sections.append(Section(kind, title, *_topic(kind, lead, said.runs, kept)))
+    return document(said.title, said.under, said.version, sections)
 
 
 def figures_of(said: Page) -> dict[str, tuple[Figure, ...]]:
@@ -114,28 +98,28 @@ def figures_of(said: Page) -> dict[str, tuple[Figure, ...]]:
     return found
 
 
-def _topic(kind: str, lead: str, runs: Sequence[Run], drawn: Fitted) -> tuple[Markup, bool]:
+def _topic(kind: str, lead: str, runs: Sequence[Run], kept: Fitted) -> tuple[Markup, bool]:
     """What stands under the heading of a kind, and whether there is anything but commands."""
     held = [(run, record) for run in runs if (record := run.record(kind)) is not None]
     parts: list[Child] = [tag("p", lead, class_="lead")]
     parts.append(_uneven(held))
-    parts += [_figure(one, kind) for one in _compared(kind, runs)]
+    parts += [drawn(one, kind) for one in _compared(kind, runs)]
     # Over each other curves say more, and all of them are there.
     alone = kind != "curves" or len(held) < 2
     blocks = []
     for run, record in held:
-        figures = drawn.figures[run.name, kind] if alone else ()
+        figures = kept.figures[run.name, kind] if alone else ()
         body = (
             _stale(run, kind),
             _damaged(run, kind),
             _unfinished(record),
-            *(_figure(one, f"{kind}-{run.name}") for one in figures),
+            *(drawn(one, f"{kind}-{run.name}") for one in figures),
         )
         blocks.append((run.name, join(*body, tables_of(record.tables(), rows_for(len(runs))))))
     if len(runs) == 1:
         parts += [block for _, block in blocks]
     elif blocks:
-        parts.append(_choice("run", [(name, join(tag("h3", name, class_="called"), block)) for name, block in blocks]))
+        parts.append(choice("run", [(name, join(tag("h3", name, class_="called"), block)) for name, block in blocks]))
     parts += [_lacking(run, kind, several=len(runs) > 1) for run in runs]
     return join(*parts), bool(held)
 
@@ -195,41 +179,3 @@ def _lacking(run: Run, kind: str, *, several: bool) -> Markup | None:
     if lack.reason:
         return tag("p", f"{who}{lack.reason}", class_="missing")
     return tag("p", f"{who}not measured yet. ", tag("code", lack.command), " fills this.", class_="missing")
-
-
-def _figure(one: Figure, within: str) -> Markup:
-    if len(one.options) == 1:
-        drawn = tag("div", one.options[0].svg, class_="canvas")
-    else:
-        drawn = _choice(
-            one.choose,
-            [
-                (option.name, join(tag("p", option.name, class_="called"), tag("div", option.svg, class_="canvas")))
-                for option in one.options
-            ],
-        )
-    known_as = slug(f"{within}-{one.name}")
-    return tag("figure", tag("h4", one.title), drawn, tag("figcaption", one.caption), id=f"figure-{known_as}")
-
-
-def _choice(what: str, options: Sequence[tuple[str, Markup]]) -> Markup:
-    """All of them for paper and where no script runs; the script lets the reader choose one."""
-    held = (tag("div", body, class_="option", data_name=name) for name, body in options)
-    return tag("div", *held, class_="choice", data_choose=what)
-
-
-def _section(name: str, title: str, body: Markup) -> Markup:
-    return tag("section", tag("h2", title, id=f"{name}-heading"), body, id=name, aria_labelledby=f"{name}-heading")
-
-
-def _contents(sections: Sequence[tuple[str, str, bool]]) -> Markup:
-    links = (
-        tag("li", tag("a", title, href=f"#{name}", class_=None if something else "none"))
-        for name, title, something in sections
-    )
-    return tag("ul", *links)
-
-
-def _hash(text: str) -> str:
-    """How a policy names the one script and the one style that may be."""
-    return f"'sha256-{b64encode(sha256(text.encode('utf-8')).digest()).decode('ascii')}'"

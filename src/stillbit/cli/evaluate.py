@@ -28,6 +28,8 @@ class Evaluate:
     """The split to evaluate on; validation if not given."""
     checkpoint: Literal["best", "last"] = "best"
     """Which checkpoint of a run."""
+    latent: bool = False
+    """Of a quantized model, measure the latent weights as they are, unquantized: a float model."""
     corrupt: Literal["fatal", "skip"] | None = None
     """Whether a damaged image ends the evaluation or is left out; a run knows its own."""
     pretrained: bool = False
@@ -48,9 +50,10 @@ def run(words: Sequence[str]) -> int:
     """One line of scores."""
     asked = parse(Evaluate, words, prog="stillbit evaluate")
     from stillbit.methods.judge import judge
-    from stillbit.methods.target import open_target, with_data
+    from stillbit.methods.target import latent, open_target, with_data
 
     target = open_target(asked.target, checkpoint=asked.checkpoint, pretrained=asked.pretrained)
+    target = latent(target) if asked.latent else target
     of_data = ("data_dir", "dataset", "val_split", "corrupt", "batch_size", "workers")
     recipe = with_data(target.recipe, **{name: getattr(asked, name) for name in of_data})
     scores, left_out = judge(target._replace(recipe=recipe), device=asked.device, amp=asked.amp)

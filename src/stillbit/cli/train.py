@@ -33,18 +33,15 @@ def run(words: Sequence[str]) -> int:
     if not words or words[0] in ("-h", "--help"):
         console.print(_usage(), highlight=False)
         return 0 if words else 2
-    wanted, rest = _recipe(list(words))
-    about = f"{described()[wanted.method]} Under torchrun: torchrun --nproc-per-node 8 -m stillbit.cli train ..."
-    default = Train(recipe=without(wanted, rest))
-    asked = parse(Train, rest, prog=f"stillbit train {wanted.method}", default=default, about=about)
-    if asked.dry_run:
+    said = asked(words)
+    if said.dry_run:
         from stillbit.methods.dry_run import dry_run
 
-        console.print(dry_run(asked.recipe))
+        console.print(dry_run(said.recipe))
         return 0
     from stillbit.methods.perform import perform
 
-    result = perform(asked.recipe, console)
+    result = perform(said.recipe, console)
     if result.signal:
         stopped = f"Stopped, and saved in {result.folder}: the same command with --resume auto goes on."
         console.print(stopped, highlight=False, soft_wrap=True)
@@ -52,6 +49,14 @@ def run(words: Sequence[str]) -> int:
     best = f"Best top1 {result.best['top1']:.2f} %, after epoch {result.best['epoch']}."
     console.print(f"{best} The model is {result.model}", highlight=False, soft_wrap=True)
     return 0
+
+
+def asked(words: Sequence[str]) -> Train:
+    """What the words stand for; nothing is opened, and nothing is written."""
+    wanted, rest = _recipe(list(words))
+    about = f"{described()[wanted.method]} Under torchrun: torchrun --nproc-per-node 8 -m stillbit.cli train ..."
+    default = Train(recipe=without(wanted, rest))
+    return parse(Train, rest, prog=f"stillbit train {wanted.method}", default=default, about=about)
 
 
 def _recipe(words: list[str]) -> tuple[Recipe, list[str]]:

@@ -6,11 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from stillbit.layers.walk import quantizers
 from stillbit.methods import build
 from stillbit.methods.recipe import ModelSettings, Recipe
 from stillbit.methods.recipe_file import read
 from stillbit.methods.result import trained
 from stillbit.surgery.file import load
+from stillbit.surgery.swap import dequantize
 
 
 class Target(NamedTuple):
@@ -60,6 +62,13 @@ def of_run(folder: Path, checkpoint: str) -> tuple[Recipe, Path]:
         has = f"it has {', '.join(there)}" if there else "it stopped before its first one"
         raise ValueError(f"{folder} has no {checkpoint} checkpoint: {has}")
     return recipe, path
+
+
+def latent(target: Target) -> Target:
+    """The target's latent weights as a float model: what was trained, before it snaps to any grid."""
+    if not any(True for _ in quantizers(target.model)):
+        raise ValueError(f"{target.about} holds a float model, and has no weights but its own: leave out --latent")
+    return target._replace(model=dequantize(target.model).eval(), about=f"the latent weights of {target.about}")
 
 
 def with_data(recipe: Recipe, **said: Any) -> Recipe:
