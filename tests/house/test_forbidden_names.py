@@ -7,7 +7,9 @@ import pytest
 from tests.house.source import PACKAGE, ROOT, files, names_used
 
 SNAP = PACKAGE / "quantizers" / "snap.py"
-DEPLOYED = [PACKAGE / "deploy" / name for name in ("trace.py", "runtime/reference.py")]
+DEPLOYED = [
+    PACKAGE / "deploy" / name for name in ("record.py", "writer.py", "runtime/reference.py", "runtime/integer_float.py")
+]
 """A second implementation, which has to round by itself, and what reads off a graph where training does."""
 CHECKPOINT = PACKAGE / "train" / "checkpoint.py"
 FKD = PACKAGE / "distill" / "fkd.py"

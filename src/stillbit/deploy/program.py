@@ -11,7 +11,7 @@ All that only moves elements (reshape, permute, slice, ...) moves codes as it mo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -65,6 +65,16 @@ class Step:
     """The module of the model that it is of."""
 
 
+@dataclass(frozen=True)
+class Rounding:
+    """A rounding of the training model, and where a program does it."""
+
+    step: str = ""
+    """What the quantize step puts out; empty for a weight's, which has no step: it is rounded while tracing."""
+    moves: tuple[tuple[str, Dims], ...] = ()
+    """What makes the model's codes lie as the step's do: ``("permute", axes)`` and ``("reshape", shape)``, in order."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Program:
     """The steps in order; ``input`` is an image, or whatever the model takes in."""
@@ -74,6 +84,8 @@ class Program:
     output: str
     steps: tuple[Step, ...]
     constants: dict[str, Constant]
+    roundings: tuple[Rounding, ...] = field(default=(), compare=False)
+    """Those of the training model, in its order; several may be one step. Known to `trace`: no file keeps them."""
 
 
 def sizes(dims: Dims, batch: int) -> Dims:
@@ -89,10 +101,6 @@ def used(program: Program) -> Program:
             needed.update(step.inputs)
             kept.append(step)
     constants = {name: held for name, held in program.constants.items() if name in needed}
-    return Program(
-        input=program.input,
-        shape=program.shape,
-        output=program.output,
-        steps=tuple(reversed(kept)),
-        constants=constants,
-    )
+    names = {step.output for step in kept}
+    roundings = tuple(each if each.step in names else Rounding() for each in program.roundings)
+    return replace(program, steps=tuple(reversed(kept)), constants=constants, roundings=roundings)

@@ -59,8 +59,41 @@ def test_what_is_not_read_again_is_forgotten_and_every_step_is_shown() -> None:
     program = Program(input="x", shape=(-1, 2), output="y", steps=steps, constants={"w": codes})
     x = np.array([[1.2, -3.0], [0.0, 99.0]], np.float32)
     assert reference.run(program, x).tolist() == [[-5.0], [14.0]]
-    first, codes_of_x = next(reference.steps(program, x))
+    first, inputs, codes_of_x = next(reference.steps(program, x))
     assert first.output == "a" and codes_of_x.tolist() == [[1, -3], [0, 7]]
+    assert len(inputs) == 1 and (inputs[0] == x).all()
+
+
+def two_products() -> Program:
+    weight = Constant(array=np.array([[1, -2], [0, 1]], np.int8), grid=Grid(low=-2, high=1, offset=0.5))
+    quantize = {"low": -2, "high": 1, "offset": 0.0}
+    steps = (
+        Step(op="quantize", inputs=("x",), output="a", settings=quantize, layer="one"),
+        Step(op="product", inputs=("a", "w"), output="p", settings={"offsets": [0.0, 0.5]}, layer="one"),
+        Step(op="quantize", inputs=("p",), output="b", settings=quantize, layer="two"),
+        Step(op="product", inputs=("b", "w"), output="y", settings={"offsets": [0.0, 0.5]}, layer="two"),
+    )
+    return Program(input="x", shape=(-1, 2), output="y", steps=steps, constants={"w": weight})
+
+
+def test_it_shows_codes_and_exact_sums() -> None:
+    engine, x = reference.Reference(two_products()), np.array([[1.0, -2.0]], np.float32)
+    shown = {name: values.tolist() for name, values in engine.codes(x)}
+    # 1 x (2 * 1 + 1) - 2 x (2 * 0 + 1) and 1 x (2 * -2 + 1) - 2 x (2 * 1 + 1): twice the product
+    assert shown == {"a": [[1, -2]], "p": [[1, -9]], "b": [[0, -2]], "y": [[-2, -6]]}
+    assert engine.name == "reference" and engine(x).tolist() == [[-1.0, -3.0]]
+
+
+def test_it_shows_its_own_codes_and_goes_on_with_those_that_are_forced() -> None:
+    engine, x = reference.Reference(two_products()), np.array([[1.0, -2.0]], np.float32)
+    shown = {name: values.tolist() for name, values in engine.codes(x, {"b": np.array([[1, 1]])})}
+    assert shown["b"] == [[0, -2]] and shown["y"] == [[4, 0]]
+
+
+def test_what_is_rounded_can_be_seen() -> None:
+    x, scale = np.array([1.0, 3.0], np.float32), np.array([0.5], np.float32)
+    seen = reference.before(x, scale, offset=0.5)
+    assert seen.dtype == np.float32 and seen.tolist() == [1.5, 5.5]
 
 
 def test_it_needs_numpy_alone() -> None:

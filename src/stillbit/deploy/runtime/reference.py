@@ -1,45 +1,85 @@
 """The meaning of a program, in numpy: slow, exact, and short enough to read.
 
-Codes are int64. A product of codes is computed in float64, where integers below 2^53 are exact: a sum of products of
-codes of up to 8 bits stays below that for more than 10^11 terms. What is float is float32, one operation at a time, in
-the order of the program; means, norms and softmax sum in float64 and are rounded once.
+What rounds, and how:
+
+* ``quantize`` divides in float32, takes the offset off in float32, rounds half to even, and clamps. Codes are integers.
+* ``product`` and ``convolution`` are integers. They are computed in float64, where integers below 2^53 are exact: a sum
+  of products of codes of up to 8 bits stays below that for more than 10^11 terms. The sum is rounded to float32 once.
+* What is float is float32, one operation at a time, in the order of the program, to the nearest and half to even.
+  ``add``, ``sub``, ``mul`` and ``div`` are those of float32; everything else is computed in float64 and rounded once.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, final
 
 import numpy as np
 
-from stillbit.deploy.program import Array, Program, Step, sizes
+from stillbit.deploy.program import MULTIPLIES, Array, Program, Step, sizes
 
 WIDE = np.float64
 Operation = Callable[..., Array]
+Codes = Mapping[str, Array]
+"""By the name of the quantize step's output."""
 
 
-def run(program: Program, image: Array) -> Array:
+@final
+class Reference:
+    """A program that runs here; what every other runtime is held against."""
+
+    name = "reference"
+
+    def __init__(self, program: Program) -> None:
+        """Nothing to prepare."""
+        self.program = program
+
+    def __call__(self, images: Array) -> Array:
+        """What the program makes of a batch."""
+        return run(self.program, images)
+
+    def codes(self, images: Array, forced: Codes | None = None) -> Iterator[tuple[str, Array]]:
+        """Every quantize step's codes, and every product's and convolution's `accumulator`, in order.
+
+        Codes that are ``forced`` on a quantize step are what the steps behind it go on with.
+        """
+        for step, inputs, value in steps(self.program, images, forced):
+            if step.op == "quantize":
+                yield step.output, value
+            elif step.op in MULTIPLIES:
+                yield step.output, accumulator(step, *inputs)
+
+
+def run(program: Program, images: Array) -> Array:
     """What the program makes of a batch."""
     output: Array | None = None
-    for step, value in steps(program, image):
+    for step, _, value in steps(program, images):
         output = value if step.output == program.output else output
     assert output is not None, "a program computes its output"
     return output
 
 
-def steps(program: Program, image: Array) -> Iterator[tuple[Step, Array]]:
-    """Every step with what it puts out, in order; what no later step reads is forgotten."""
+def steps(
+    program: Program, images: Array, forced: Codes | None = None
+) -> Iterator[tuple[Step, tuple[Array, ...], Array]]:
+    """Every step with what it takes in and what it puts out, in order; what no later step reads is forgotten.
+
+    What a quantize step puts out is its own; if codes are ``forced`` on it, the steps behind it take in these.
+    """
     values: dict[str, Array] = {name: constant.array for name, constant in program.constants.items()}
-    values[program.input] = np.asarray(image, np.float32)
+    values[program.input] = np.asarray(images, np.float32)
     last = {name: number for number, step in enumerate(program.steps) for name in step.inputs}
     for number, step in enumerate(program.steps):
         settings = dict(step.settings)
         if "shape" in settings:
-            settings["shape"] = sizes(tuple(settings["shape"]), len(image))
-        value = OPERATIONS[step.op](*(values[name] for name in step.inputs), **settings)
+            settings["shape"] = sizes(tuple(settings["shape"]), len(images))
+        inputs = tuple(values[name] for name in step.inputs)
+        value = OPERATIONS[step.op](*inputs, **settings)
+        yield step, inputs, value
+        if step.op == "quantize" and forced is not None and step.output in forced:
+            value = np.asarray(forced[step.output]).astype(value.dtype)
         values[step.output] = value
-        yield step, value
         for name in set(step.inputs):
             if last[name] == number and name not in program.constants:
                 del values[name]
@@ -53,12 +93,16 @@ def _single(x: Array) -> Array:
 # ---------------------------------------------------------------------------------------------------------------- codes
 
 
+def before(x: Array, scale: Array | None = None, *_: Array, offset: float = 0.0, **__: Any) -> Array:
+    """What `quantize` rounds: ``x / scale - offset``, in float32."""
+    divided = x if scale is None else x / scale
+    return _single(divided - np.float32(offset) if offset else divided)
+
+
 def quantize(x: Array, scale: Array | None = None, *bounds: Array, low: int, high: int, offset: float) -> Array:
-    """``clamp(round(x / scale - offset), low, high)``, rounded half to even, in float32; ``bounds`` may be narrower."""
-    steps = x if scale is None else x / scale
-    steps = steps - np.float32(offset) if offset else steps
-    codes = np.clip(np.rint(steps), low, high)
-    return (np.clip(codes, *bounds) if bounds else codes).astype(np.int64)
+    """``clamp(round(x / scale - offset), low, high)``, rounded half to even; ``bounds`` may be narrower."""
+    codes = np.clip(np.rint(before(x, scale, offset=offset)), low, high)
+    return (np.clip(codes, *bounds) if bounds else codes).astype(np.int32)
 
 
 def level(codes: Array, *, offset: float) -> Array:
@@ -66,8 +110,24 @@ def level(codes: Array, *, offset: float) -> Array:
     return _single(codes + offset)
 
 
+def accumulator(step: Step, *inputs: Array) -> Array:
+    """The integers of a product or a convolution: the sum of ``d_a * d_b``.
+
+    ``d`` is ``2 * code + 1`` on a side whose grid has no zero (its offset is 1/2), and the code itself on any other.
+    """
+    how = {name: value for name, value in step.settings.items() if name != "offsets"}
+    multiply = np.matmul if step.op == "product" else _windows_product
+    sides = (_doubled(codes, offset) for codes, offset in zip(inputs, step.settings["offsets"], strict=True))
+    return multiply(*sides, **how).astype(np.int64)
+
+
+def _doubled(codes: Array, offset: float) -> Array:
+    assert offset in (0.0, 0.5), "a grid has a zero, or lies around it"
+    return codes * WIDE(2) + 1 if offset else codes.astype(WIDE)
+
+
 def product(a: Array, b: Array, *, offsets: list[float]) -> Array:
-    """The sum over k of ``(a[.., n, k] + offset_a) * (b[.., k, o] + offset_b)``."""
+    """The sum over k of ``(a[.., n, k] + offset_a) * (b[.., k, o] + offset_b)``, rounded once."""
     return _single((a + WIDE(offsets[0])) @ (b + WIDE(offsets[1])))
 
 
@@ -159,24 +219,30 @@ def _reduced(function: Operation) -> Operation:
 
 
 def _max_pool(x: Array, **how: Any) -> Array:
-    return _single(_pools(x, -np.inf, **how).max((-2, -1)))
+    return _single(_pools(x, (-np.inf, -np.inf), **how).max((-2, -1)))
 
 
 def _avg_pool(x: Array, *, counts_padding: bool, **how: Any) -> Array:
-    frame = 1.0 if counts_padding else 0.0  # whether what is padded counts; what is added to round up never does
-    counted = np.pad(np.ones(x.shape[2:]), [(p, p) for p in how["padding"]], constant_values=frame)
-    inner = {**how, "padding": [0, 0]}
-    numbers = _pools(counted[None, None], 0.0, **inner).sum((-2, -1))
-    return _single(_pools(x, 0.0, **how).sum((-2, -1)) / numbers)
+    # Whether what is padded counts; what is added to round up never does.
+    counted = _pools(np.ones((1, 1, *x.shape[2:])), (1.0 if counts_padding else 0.0, 0.0), **how).sum((-2, -1))
+    return _single(_pools(x, (0.0, 0.0), **how).sum((-2, -1)) / counted)
 
 
-def _pools(x: Array, outside: float, *, window: list[int], stride: list[int], padding: list[int], ceil: bool) -> Array:
-    framed = np.pad(x.astype(WIDE), ((0, 0), (0, 0), *((p, p) for p in padding)), constant_values=outside)
+def _pools(
+    x: Array,
+    outside: tuple[float, float],
+    *,
+    window: list[int],
+    stride: list[int],
+    padding: list[int],
+    ceil: bool,
+) -> Array:
+    """Every window; ``outside`` is what stands in the padding, and what is added to round up."""
+    framed = np.pad(x.astype(WIDE), ((0, 0), (0, 0), *((p, p) for p in padding)), constant_values=outside[0])
     if ceil:  # room for one more window where it begins inside of the image or of what is padded before it
         left = [(n - w) % s for n, w, s in zip(framed.shape[2:], window, stride, strict=True)]
-        fits = [n - r + 1 <= n - p for n, r, p in zip(framed.shape[2:], left, padding, strict=True)]
-        more = [s - r if r and fit else 0 for s, r, fit in zip(stride, left, fits, strict=True)]
-        framed = np.pad(framed, ((0, 0), (0, 0), *((0, m) for m in more)), constant_values=outside)
+        more = [s - r if r and s + p < w + r else 0 for r, w, s, p in zip(left, window, stride, padding, strict=True)]
+        framed = np.pad(framed, ((0, 0), (0, 0), *((0, m) for m in more)), constant_values=outside[1])
     windows = np.lib.stride_tricks.sliding_window_view(framed, tuple(window), axis=(2, 3))
     return windows[:, :, :: stride[0], :: stride[1]]
 
