@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,3 +36,15 @@ def test_two_machines_that_share_a_disk_do_not_write_to_one_temporary_file(
             temporary.write_text(machine)
             names.add(temporary)
     assert len(names) == 2
+
+
+def test_what_a_killed_process_left_is_swept_away_by_the_next_and_nothing_else_is(tmp_path: Path) -> None:
+    here = platform.node()
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    others = [f".a.1@{here}", f".a.{gone.pid}@elsewhere", f".b.{gone.pid}@{here}", f".a.x@{here}"]
+    for name in [*others, f".a.{gone.pid}@{here}"]:
+        (tmp_path / name).write_text("half")
+    with whole(tmp_path / "a") as temporary:
+        temporary.write_text("new")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*others, "a"])

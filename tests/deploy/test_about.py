@@ -27,3 +27,22 @@ def test_what_later_versions_say_is_passed_over() -> None:
 def test_damage_is_a_sentence(data: object) -> None:
     with pytest.raises(ValueError, match="damaged"):
         About.of_json(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"model": 3}, "model, method and bits are words"),
+        ({"classes": ["cat", 1]}, "classes are words"),
+        ({"facts": []}, "facts have names"),
+        ({"preprocess": {**LOOK.__dict__, "size": [0, 224]}}, "size is a height and a width"),
+        ({"preprocess": {**LOOK.__dict__, "size": [224]}}, "size is a height and a width"),
+        ({"preprocess": {**LOOK.__dict__, "mean": ["a"]}}, "mean is numbers"),
+        ({"preprocess": {**LOOK.__dict__, "std": [0.0, 1.0]}}, "std is numbers above zero"),
+        ({"preprocess": {**LOOK.__dict__, "crop_pct": None}}, "crop_pct is a number above zero"),
+        ({"preprocess": {**LOOK.__dict__, "interpolation": 2}}, "interpolation is a word"),
+    ],
+)
+def test_what_is_of_another_kind_is_named(data: object, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        About.of_json(data)

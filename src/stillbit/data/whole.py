@@ -6,6 +6,7 @@ import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 
 
@@ -13,7 +14,9 @@ from pathlib import Path
 def whole(target: Path) -> Iterator[Path]:
     """A path to write to; what is there takes the place of ``target`` when the block ends well, and is gone if not."""
     # Machines that share a disk may have processes of the same number, and containers mostly have.
-    temporary = target.with_name(f".{target.name}.{os.getpid()}@{platform.node()}")
+    machine = platform.node()
+    temporary = target.with_name(f".{target.name}.{os.getpid()}@{machine}")
+    _sweep(target, machine)
     try:
         yield temporary
         with temporary.open("rb") as file:
@@ -23,3 +26,21 @@ def whole(target: Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _sweep(target: Path, machine: str) -> None:
+    """Remove what processes of this machine left here that were killed while they wrote."""
+    for left in target.parent.glob(f".{escape(target.name)}.*@{escape(machine)}"):
+        number = left.name[len(target.name) + 2 :].partition("@")[0]
+        if number.isdecimal() and not _runs(int(number)):
+            left.unlink(missing_ok=True)
+
+
+def _runs(number: int) -> bool:
+    try:
+        os.kill(number, 0)  # asks, and does nothing
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -48,6 +49,33 @@ class About:
                 look = said["preprocess"]
                 lists = {name: tuple(look[name]) for name in ("size", "mean", "std")}
                 said["preprocess"] = Preprocess(**{**look, **lists})
-            return cls(**{**said, "classes": tuple(said.get("classes", ()))})
+            about = cls(**{**said, "classes": tuple(said.get("classes", ()))})
         except (AttributeError, KeyError, TypeError) as problem:
             raise ValueError(f"what the file says of itself is damaged: {problem}") from problem
+        wrong = _wrong(about)
+        if wrong:
+            raise ValueError(f"what the file says of itself is damaged: {', '.join(wrong)}")
+        return about
+
+
+def _wrong(about: About) -> list[str]:
+    """What is not of its kind."""
+    words = all(isinstance(word, str) for word in (about.model, about.method, about.bits))
+    right = {
+        "model, method and bits are words": words,
+        "classes are words": all(isinstance(word, str) for word in about.classes),
+        "facts have names": isinstance(about.facts, dict) and all(isinstance(name, str) for name in about.facts),
+    }
+    look = about.preprocess
+    if look is not None:
+        sides = all(type(side) is int and side > 0 for side in look.size)
+        right["size is a height and a width"] = len(look.size) == 2 and sides
+        right["mean is numbers"] = all(_number(value) for value in look.mean)
+        right["std is numbers above zero"] = all(_number(value) and value > 0 for value in look.std)
+        right["interpolation is a word"] = isinstance(look.interpolation, str)
+        right["crop_pct is a number above zero"] = _number(look.crop_pct) and look.crop_pct > 0
+    return [f"it is not so that {said}" for said, holds in right.items() if not holds]
+
+
+def _number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)

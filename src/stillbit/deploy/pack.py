@@ -40,6 +40,11 @@ def length_of(count: int, bits: int) -> int:
     return (count * bits + 7) // 8
 
 
+def kind_of(low: int, bits: int) -> type[np.int8] | type[np.int16]:
+    """The smallest integers that hold these codes."""
+    return np.int8 if low >= -128 and low + 2**bits <= 128 else np.int16
+
+
 def pack(codes: NDArray[np.integer], low: int, bits: int) -> Bytes:
     """The stream of all codes, in the order of the tensor; each lies between ``low`` and ``low + 2^bits - 1``."""
     flat = np.ravel(codes)
@@ -68,7 +73,7 @@ def unpack(stream: Bytes, count: int, low: int, bits: int) -> Codes:
     """The inverse of `pack`: so many codes, flat, in eight bits where these hold them."""
     if stream.size != length_of(count, bits):
         raise ValueError(f"{count:,} codes of {bits} bits are {length_of(count, bits):,} bytes, not {stream.size:,}")
-    kind: type[np.int8] | type[np.int16] = np.int8 if low >= -128 and low + 2**bits <= 128 else np.int16
+    kind = kind_of(low, bits)
     if bits == 8:
         return np.add(stream, low, dtype=kind, casting="unsafe")
     groups = -(-count // GROUP)
