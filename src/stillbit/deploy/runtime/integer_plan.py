@@ -1,0 +1,93 @@
+"""A program as a list of instructions on numbered places: all that can be known before an image comes is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, final
+
+from torch import Tensor
+
+from stillbit.deploy.check import shapes
+from stillbit.deploy.fold import computed, fold, split
+from stillbit.deploy.program import MULTIPLIES, Program, Step
+from stillbit.deploy.runtime.integer_steps import BATCH, Known, Prepared, Run, ends_of, prepared, tensor_of
+
+BATCH_PLACE, IMAGES_PLACE = 0, 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instruction:
+    """A step, ready to run."""
+
+    run: Run
+    inputs: tuple[int, ...]
+    output: int
+    freed: tuple[int, ...]
+    """Places that nobody reads afterwards."""
+    watched: str
+    """What the program calls the codes or the sums that it puts out, or nothing."""
+    step: Step
+
+
+@final
+class Plan:
+    """Runs a batch after another."""
+
+    def __init__(self, program: Program, *, exact: bool = False, traced: bool = False) -> None:
+        """``exact``: a float operation at a time, in the program's order; else folded. ``traced``: to be compiled."""
+        whole = computed(program)
+        self.program = split(whole) if exact else fold(whole)
+        self.places = {BATCH: BATCH_PLACE, self.program.input: IMAGES_PLACE}
+        self.start: list[Any] = [None, None]
+        self.instructions: list[Instruction] = []
+        watched = {step.output for step in whole.steps if step.op in ("quantize", *MULTIPLIES)}
+        known = _known(whole, self.program, traced=traced)
+        ready = [prepared(step, known, exact=exact) for step in self.program.steps]
+        last = {name: number for number, each in enumerate(ready) for name in each.inputs if isinstance(name, str)}
+        last |= {BATCH: len(ready), self.program.output: len(ready)}
+        for number, (step, each) in enumerate(zip(self.program.steps, ready, strict=True)):
+            names = {name for name in each.inputs if isinstance(name, str)}
+            freed = tuple(self.places[name] for name in names if last[name] == number)
+            self._add(step, each, freed, step.output if step.output in watched else "")
+
+    def _add(self, step: Step, ready: Prepared, freed: tuple[int, ...], watched: str) -> None:
+        inputs = tuple(self.places[x] if isinstance(x, str) else self._place(x) for x in ready.inputs)
+        output = self.places[step.output] = self._place(None)
+        made = Instruction(run=ready.run, inputs=inputs, output=output, freed=freed, watched=watched, step=step)
+        self.instructions.append(made)
+
+    def _place(self, value: Any) -> int:
+        """A new one, with what is there from the start."""
+        self.start.append(value)
+        return len(self.start) - 1
+
+    def run(self, images: Tensor) -> Tensor:
+        """What the program makes of a batch."""
+        values = [len(images), images, *self.start[2:]]
+        for instruction in self.instructions:
+            values[instruction.output] = instruction.run(*[values[place] for place in instruction.inputs])
+            for place in instruction.freed:
+                values[place] = None
+        result: Tensor = values[self.places[self.program.output]]
+        return result
+
+    def watch(self, images: Tensor, forced: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+        """The same, and shows codes and sums by name; where codes are ``forced``, it goes on with these."""
+        values = [len(images), images, *self.start[2:]]
+        for instruction in self.instructions:
+            value = instruction.run(*[values[place] for place in instruction.inputs])
+            if instruction.watched:
+                yield instruction.watched, value
+                if instruction.watched in forced:
+                    value = forced[instruction.watched].to(value.dtype)
+            values[instruction.output] = value
+            for place in instruction.freed:
+                values[place] = None
+
+
+def _known(whole: Program, rewritten: Program, *, traced: bool) -> Known:
+    dims = shapes(whole, -1)
+    terms = {step.output: dims[step.inputs[0]][-1] for step in whole.steps if step.op == "product"}
+    constants = {name: tensor_of(held) for name, held in rewritten.constants.items()}
+    return Known(constants=constants, ends=ends_of(rewritten), terms=terms, traced=traced)
