@@ -3,6 +3,9 @@
 # Arguments to pass:   make test ARGS="-m slow tests/layers"
 
 PYTHON ?= python3
+# Of a study: one process for each, such as cuda:0,cuda:1; and minutes.
+DEVICES ?= auto
+BUDGET ?=
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS :=
@@ -17,7 +20,7 @@ DEV_READY := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check fix bench
+.PHONY: help demo test check fix bench study
 
 help:  ## List the commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 14
@@ -28,6 +31,7 @@ demo: $(DEMO_READY)  ## Train a small transformer on fractals, quantize it to tw
 	$(BIN)/stillbit train lsq $(DEMO) --experiment lsq $(CHILD)
 	$(BIN)/stillbit train statsq $(DEMO) --experiment statsq $(CHILD)
 	$(BIN)/stillbit runs demo
+	$(BIN)/stillbit export demo/statsq
 	@printf '%s\n' '' 'What the two-bit model computes on, layer by layer:    $(BIN)/stillbit info demo/statsq' \
 		'What other options there are:                          $(BIN)/stillbit train statsq --help' \
 		'The same in Python, on your own model:                 README.md, docs/tour.md'
@@ -51,6 +55,11 @@ bench: $(DEMO_READY)  ## Measure: a step quantized against float, the loop, the 
 	@$(BIN)/python benchmarks/qat_step.py $(ARGS)
 	@$(BIN)/python benchmarks/loop.py
 	@$(BIN)/python benchmarks/loader.py
+
+study: $(DEMO_READY)  ## Compare methods over seeds; BUDGET=60 is how many minutes it may take
+	$(BIN)/stillbit study benchmarks/study/smoke.toml --devices $(DEVICES)
+	@$(if $(BUDGET),,echo 'That was the smoke. BUDGET=MINUTES does as much of the tables as fits into them.')
+	$(if $(BUDGET),$(BIN)/stillbit study benchmarks/study/tables.toml --devices $(DEVICES) --budget $(BUDGET))
 
 $(DEMO_READY): pyproject.toml
 	$(call install,demo)

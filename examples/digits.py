@@ -1,4 +1,4 @@
-"""Handwritten digits from float to two bits: train a small transformer, quantize it, look, and train it on.
+"""Handwritten digits from float to integers: train a small transformer, quantize it, look, train it on, deploy it.
 
 Run it with ``python examples/digits.py``: your own loop, without the command line. It needs scikit-learn for the data
 and takes about a minute on two cores.
@@ -86,6 +86,11 @@ def main() -> None:
     console.print(table)
     console.print("\nwhat the two-bit model computes on:")
     print(stillbit.summary(quantized))
+
+    deployed = stillbit.convert(quantized)
+    right = (deployed(test_images).argmax(1) == test_labels).double().mean().item() * 100
+    console.print(f"\nits integers alone, without a quantizer: {right:.1f} % right, and code by code:")
+    print(deployed.verify(test_images[:64]))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from stillbit.deploy.convert import convert
     from stillbit.quantizers.granularity import per_channel, per_group, per_head, per_tensor, per_token
     from stillbit.quantizers.spec import Spec
     from stillbit.surgery.calibrate import calibrate
@@ -28,6 +29,7 @@ _HOME = {
     "Spec": "quantizers.spec",
     "calibrate": "surgery.calibrate",
     "compile_blocks": "surgery.compile",
+    "convert": "deploy.convert",
     "dequantize": "surgery.swap",
     "load": "surgery.file",
     "per_channel": "quantizers.granularity",
@@ -50,6 +52,7 @@ __all__ = [
     "__version__",
     "calibrate",
     "compile_blocks",
+    "convert",
     "dequantize",
     "load",
     "per_channel",

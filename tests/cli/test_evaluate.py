@@ -42,6 +42,19 @@ def test_a_run_scores_by_its_best_checkpoint(folder: Path) -> None:
     assert scores("", folder)["top1"] == max(float(row["top1"]) for row in rows(folder))
 
 
+def test_latent_weights_are_those_that_a_float_run_would_begin_with(folder: Path, tmp_path: Path) -> None:
+    found = scores("--latent", folder)
+    assert found["top1"] != scores("", folder)["top1"] and found["images"] == 450
+    words = f"train fp {PLAIN} --epochs 1 --lr 0 --batch-size 64 --initial-checkpoint {folder} --experiment float"
+    works(f"{words} --output", tmp_path)
+    assert found["top1"] == scores("", tmp_path / "float")["top1"]
+
+
+def test_a_float_model_has_no_latent_weights(tmp_path: Path) -> None:
+    works(f"train fp {PLAIN} --epochs 1 --experiment float --output", tmp_path)
+    assert "holds a float model" in mistake(f"evaluate {tmp_path / 'float'} --latent")
+
+
 def test_the_batch_size_changes_no_count(folder: Path) -> None:
     held, small = scores("", folder), scores("--batch-size 7", folder)
     assert (held["top1"], held["top5"], held["images"]) == (small["top1"], small["top5"], small["images"])

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from stillbit.methods.target import open_target, with_data
+from stillbit.layers.walk import quantized
+from stillbit.methods.target import latent, open_target, with_data
 from tests.methods.conftest import Ran
 
 IMAGES = torch.randn(4, 1, 16, 16, generator=torch.Generator().manual_seed(1))
@@ -27,6 +28,19 @@ def test_a_file_is_the_model_in_it(low_bit_run: Ran) -> None:
     assert not found.model.training and found.recipe.method == "file"
     with torch.no_grad():
         assert torch.equal(found.model(IMAGES), open_target(str(low_bit_run.folder)).model(IMAGES))
+
+
+def test_the_latent_weights_are_a_float_model_of_what_was_trained(low_bit_run: Ran) -> None:
+    found = open_target(str(low_bit_run.folder))
+    trained = dict(found.model.named_parameters())
+    bare = latent(found)
+    assert not list(quantized(bare.model)) and bare.about == f"the latent weights of {found.about}"
+    assert all(torch.equal(value, trained[name]) for name, value in bare.model.named_parameters())
+
+
+def test_a_float_model_has_no_latent_weights(float_run: Ran) -> None:
+    with pytest.raises(ValueError, match="holds a float model"):
+        latent(open_target(str(float_run.folder)))
 
 
 def test_a_name_is_a_fresh_model() -> None:

@@ -20,7 +20,8 @@ class Info:
     """Say what is installed here, or what is in a run or a model."""
 
     target: tyro.conf.Positional[str | None] = None
-    """A run, a model file that stillbit wrote, or timm's name of a model; nothing for this machine."""
+    """A run, a model file that stillbit wrote (deployed ones too), or timm's name of a model; nothing for this
+    machine."""
     bits: str | None = None
     """For a model's name: what it would be at these bits, such as w4a4."""
 
@@ -37,6 +38,13 @@ def run(words: Sequence[str]) -> int:
         console.print(_table({**found["versions"], **found["hardware"]}))
         return 0
     folder = Path(asked.target)
+    if folder.suffix in (".safetensors", ".onnx", ".xml"):
+        from stillbit.cli.info_deployed import is_deployed, rows_of, show_layers
+
+        if is_deployed(folder):
+            console.print(_table(rows_of(folder)), highlight=False)
+            show_layers(folder, console)
+            return 0
     if (folder / "recipe.json").is_file():
         console.print(_table(_of_run(folder)), highlight=False)
     from stillbit.methods.target import open_target

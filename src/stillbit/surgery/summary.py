@@ -60,7 +60,12 @@ class Summary:
             table.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
         for alike in _alike(self.rows):
             row, times = alike[0], f"{len(alike)} x " if len(alike) > 1 else ""
-            cells = [_common(alike), row.layer, _words(row), times + _short(row.parameters)]
+            cells = [
+                common_name(tuple(r.module for r in alike)),
+                row.layer,
+                _words(row),
+                times + _short(row.parameters),
+            ]
             table.add_row(*cells, *([] if self.macs is None else [times + _short(row.macs or 0)]))
         page = StringIO()
         console = Console(file=page, width=150, highlight=False)
@@ -90,9 +95,9 @@ def _alike(rows: tuple[Row, ...]) -> list[list[Row]]:
     return list(groups.values())
 
 
-def _common(rows: list[Row]) -> str:
-    """``blocks.{0-11}.attn``: the name that stands for all of ``rows``; a number that varies is a range."""
-    parts = [re.split(r"(\d+)", row.module) for row in rows]
+def common_name(names: tuple[str, ...]) -> str:
+    """``blocks.{0-11}.attn``: the name that stands for all of ``names``; a number that varies is a range."""
+    parts = [re.split(r"(\d+)", name) for name in names]
     said = []
     for column in zip(*parts, strict=True):
         numbers = sorted({int(c) for c in column if c.isdigit()})

@@ -1,0 +1,90 @@
+"""What a verification compares: the engines of a file with the program that it ought to hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from stillbit.cli.export_work import Progress, looked_at, noise, opened, shown_by, strict, telling, work_of
+from stillbit.data.settings import DataSettings
+from stillbit.deploy.about import About
+from stillbit.deploy.engine import PACKED, Engine, kind_of, open_engine
+from stillbit.deploy.packed import FORMAT, read
+from stillbit.deploy.program import Program
+from stillbit.deploy.proof import Proof
+from stillbit.deploy.proof_run import Told, prove
+from stillbit.methods.deployed import gallery, look_for
+
+if TYPE_CHECKING:
+    from stillbit.cli.verify import Verify
+
+
+@dataclass(frozen=True)
+class _File:
+    """What is to be verified."""
+
+    engines: dict[str, Engine]
+    about: About
+    program: Program | None
+    """A graph has none."""
+
+
+def verified(asked: Verify, console: Console) -> Proof:
+    """The proof of a file, whether it holds or not."""
+    with telling(console) as progress:
+        held = _opened(asked.file)
+        against = asked.against or _beside(asked.file)
+        if against is None or _is_packed(against):
+            return _alone(asked, held, held.program if against is None else read(against).program, progress)
+        subject = opened(against, asked.checkpoint)
+        work = work_of(subject, asked, progress)
+        if held.program is not None and held.program.steps != work.program.steps:
+            raise ValueError(
+                f"{asked.file} is of another model than {against}, or of another stillbit: export it again"
+            )
+        told = replace(work.told, subject=f"{asked.file} against {against}")
+        return prove(work.model, work.program, held.engines, work.images, told)
+
+
+def _opened(path: Path) -> _File:
+    if kind_of(path) != PACKED:
+        engine, about = open_engine(path)
+        return _File({engine.name: engine}, about, None)
+    fast, about = open_engine(path)
+    exact, _ = open_engine(path, "exact")
+    return _File({"exact": exact, "integer": fast}, about, read(path).program)
+
+
+def _beside(path: Path) -> Path | None:
+    """The packed file that a graph was written together with."""
+    if kind_of(path) == PACKED:
+        return None
+    found = path.with_name("packed.safetensors")
+    if not found.is_file():
+        raise ValueError(
+            f"{path} is a graph, and there is no packed.safetensors beside it to compare with: name the run it came "
+            "from, --against RUN"
+        )
+    return found
+
+
+def _is_packed(path: Path) -> bool:
+    return path.is_file() and FORMAT.encode() in path.read_bytes()[:4096]
+
+
+def _alone(asked: Verify, held: _File, program: Program | None, progress: Progress) -> Proof:
+    """Without the training model."""
+    assert program is not None, "a packed file has a program"
+    images: Any
+    if asked.noise:
+        images, told = noise(held.about, asked.samples), Told(seen="pictures of noise")
+    else:
+        said: dict[str, Any] = {"data_dir": asked.data_dir, "dataset": asked.dataset, "val_split": asked.val_split}
+        settings = DataSettings(**{name: value for name, value in said.items() if value is not None})
+        look, outputs = look_for(held.about, str(asked.file)), len(held.about.classes) or 10**9
+        shown = shown_by(lambda: gallery(look, settings, outputs, str(asked.file)))
+        images, told = looked_at(shown, asked)
+    return prove(None, program, held.engines, images, strict(told, asked, str(asked.file), progress))

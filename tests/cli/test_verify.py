@@ -1,0 +1,87 @@
+"""``stillbit verify``."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from stillbit.deploy.packed import read, write
+from tests.cli.command import call, everything, mistake, works
+from tests.cli.deployed_run import FEW, exported, floating, run
+
+FILE = "packed.safetensors"
+
+
+def test_a_file_is_proven_against_its_run() -> None:
+    said = works(f"verify {FEW} --against {run()}", exported() / FILE)
+    assert [line.split("  ")[0] for line in said.splitlines()[1:4]] == ["training, fp32", "integer, exact", "integer"]
+    assert said.endswith(f"proven: {exported() / FILE}\n")
+
+
+def test_without_a_run_its_engines_are_proven_against_the_reference() -> None:
+    held = json.loads(call(f"verify --json --dataset digits {FEW}", exported() / FILE).out)["proof"]
+    assert [c["engine"] for c in held["comparisons"]] == ["exact", "integer"]
+    assert [c["judged"] for c in held["comparisons"]] == [4, 20]
+
+
+def test_a_graph_is_proven_against_the_packed_file_beside_it() -> None:
+    said = works(f"verify --noise --samples 2 --layers {exported() / 'model.onnx'}")
+    assert "onnxruntime" in said and "pictures of noise" in said and "w2 a2u" in said
+
+
+def test_a_graph_is_proven_against_its_run() -> None:
+    held = json.loads(call(f"verify --json {FEW} --against {run()}", exported() / "model.onnx").out)["proof"]
+    assert [c["engine"] for c in held["comparisons"]] == ["training", "onnxruntime"]
+
+
+def test_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = everything(exported())
+    works("verify --noise --samples 2", exported() / FILE)
+    assert everything(exported()) == before and not everything(tmp_path)
+
+
+def test_other_weights_are_found_out_and_the_layer_is_named(tmp_path: Path) -> None:
+    held = read(exported() / FILE)
+    step = next(s for s in held.program.steps if s.op == "product" and s.layer == "blocks.1.mlp.fc1")
+    weight = held.program.constants[step.inputs[1]]
+    other = {**held.program.constants, step.inputs[1]: replace(weight, array=-1 - weight.array)}
+    write(replace(held, program=replace(held.program, constants=other)), tmp_path / FILE)
+    said = call(f"verify {FEW} --against {run()}", tmp_path / FILE)
+    assert said.code == 2 and "proven" not in said.out
+    assert "exact differs from the reference, first in blocks.1.mlp.fc1: " in said.err
+    works("verify --noise --samples 2", tmp_path / FILE)  # as a program of its own it is sound
+
+
+def test_a_file_of_another_model_is_refused() -> None:
+    assert "is of another model than" in mistake(f"verify {FEW} --against {floating()}", exported() / FILE)
+
+
+def test_a_damaged_file_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_bytes((exported() / FILE).read_bytes()[:-100])
+    assert FILE in mistake("verify --noise", tmp_path / FILE)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("", "name it with --data-dir FOLDER, or prove it on noise, --noise"),
+        ("--noise --samples 0", "a proof looks at one image at least, got 0: --samples 32"),
+        ("--dataset digits --against no/where", "there is no run and no file no/where"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(
+    words: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert sentence in mistake(f"verify {exported() / FILE} {words}")
+
+
+def test_a_graph_alone_is_told_what_it_lacks(tmp_path: Path) -> None:
+    shutil.copy(exported() / "model.onnx", tmp_path)
+    said = mistake("verify --noise", tmp_path / "model.onnx")
+    assert "is a graph, and there is no packed.safetensors beside it to compare with: name the run" in said

@@ -1,0 +1,102 @@
+"""``stillbit.convert``: a trained model goes in, one that computes on integers comes out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+from torch import nn
+
+import stillbit
+from stillbit.deploy.engine import open_engine
+from stillbit.deploy.program import MULTIPLIES
+from tests.deploy import small
+from tests.deploy.proofs import made
+
+
+@pytest.fixture(scope="module")
+def converted() -> Any:
+    return stillbit.convert(made().model)
+
+
+def test_it_computes_what_the_model_computes_on_tensors_and_arrays(converted: Any) -> None:
+    x = made().images
+    with torch.no_grad():
+        want = made().model(torch.from_numpy(x)).numpy()
+    logits = converted(torch.from_numpy(x))
+    assert isinstance(logits, torch.Tensor) and isinstance(converted(x), np.ndarray)
+    np.testing.assert_allclose(logits.numpy(), want, rtol=0, atol=1e-5 * np.abs(want).max())
+    assert np.array_equal(logits.numpy(), converted(x))
+
+
+def test_its_products_are_of_integers(converted: Any) -> None:
+    assert sum(step.op in MULTIPLIES for step in converted.program.steps) >= 8
+    assert {layer.computes for layer in converted.layers() if layer.macs} == {"integer"}
+
+
+def test_it_is_saved_and_runs_again(converted: Any, tmp_path: Path) -> None:
+    path = converted.save(tmp_path / "packed.safetensors")
+    opened = open_engine(path)
+    assert np.array_equal(opened.engine(made().images), converted(made().images))
+    assert opened.about.model == "VisionTransformer"
+
+
+@pytest.mark.parametrize("flavour", ["integer", "compact"])
+def test_it_becomes_a_graph(flavour: Any, converted: Any, tmp_path: Path) -> None:
+    path = converted.onnx(tmp_path / "model.onnx", flavour)
+    np.testing.assert_allclose(open_engine(path).engine(made().images), converted(made().images), atol=1e-5)
+
+
+def test_it_proves_itself_and_prints_the_proof(converted: Any) -> None:
+    proof = converted.verify(torch.from_numpy(made().images))
+    assert proof.failure() is None
+    assert "integer, exact" in str(proof) and "patch_embed.proj" in str(proof)
+
+
+def test_a_model_that_was_trained_on_no_longer_agrees() -> None:
+    model = small.trained(small.vit(), "lsq", "w2a2", small.images())
+    held = stillbit.convert(model)
+    with torch.no_grad():
+        model.blocks[0].mlp.fc1.weight.mul_(-1)
+    assert "training differs from the reference, first in blocks.0.mlp.fc2" in held.verify(small.images()).failure()
+
+
+def test_timms_models_say_how_they_see_pictures() -> None:
+    model = timm.create_model("vit_pico_patch4_32", num_classes=4)
+    quantized = stillbit.quantize(model, "w4a4")
+    stillbit.calibrate(quantized, [torch.randn(4, 3, 32, 32)])
+    about = stillbit.convert(quantized).about
+    assert about.model == "vit_pico_patch4_32" and about.preprocess.size == (32, 32)
+
+
+def test_other_models_need_an_example() -> None:
+    model = stillbit.quantize(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)), "w4a4")
+    stillbit.calibrate(model, [torch.randn(16, 4)])
+    with pytest.raises(ValueError, match=r"does not say what it takes in: stillbit\.convert\(model, one_batch\)"):
+        stillbit.convert(model)
+    x = torch.randn(5, 4)
+    np.testing.assert_allclose(stillbit.convert(model, x)(x).numpy(), model.eval()(x).detach().numpy(), atol=1e-5)
+
+
+def test_mistakes_are_one_sentence(converted: Any, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"convert takes a model, and this is str: stillbit\.load\(path\) reads one"):
+        stillbit.convert("model.safetensors")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"ends in \.safetensors, and this is model\.bin: model\.safetensors"):
+        converted.save(tmp_path / "model.bin")
+    with pytest.raises(ValueError, match=r"there is no folder .*: make it first"):
+        converted.onnx(tmp_path / "no" / "model.onnx")
+
+
+def test_a_layer_that_cannot_be_traced_is_named() -> None:
+    class Odd(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.erfinv(x)
+
+    model = stillbit.quantize(nn.Sequential(nn.Linear(4, 4), Odd()), "w4a4")
+    stillbit.calibrate(model, [torch.randn(8, 4)])
+    with pytest.raises(ValueError, match=r"^1 computes .*erfinv.*, which stillbit cannot deploy yet"):
+        stillbit.convert(model, torch.randn(2, 4))
