@@ -1,0 +1,1 @@
+"""Programs as graphs that other runtimes read: ONNX, and what OpenVINO makes of it."""
