@@ -23,9 +23,9 @@ import tyro
 
 import stillbit
 from stillbit.deploy.about import About, Preprocess
-from stillbit.deploy.bench import Asked, Report, Row, Spread, bench
-from stillbit.deploy.packed import Packed, write
-from stillbit.deploy.trace import trace
+from stillbit.deploy.bench.rounds import Asked, Report, Row, Spread, bench
+from stillbit.deploy.file.packed import Packed, write
+from stillbit.deploy.tracing.trace import trace
 from stillbit.methods import RECIPES
 from stillbit.methods.build import plan_of
 

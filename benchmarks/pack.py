@@ -27,10 +27,10 @@ import torch
 import tyro
 
 from stillbit.deploy.about import About
-from stillbit.deploy.pack import pack, unpack
-from stillbit.deploy.packed import Packed, bytes_of, read, write
+from stillbit.deploy.file.pack import pack, unpack
+from stillbit.deploy.file.packed import Packed, bytes_of, read, write
 from stillbit.deploy.program import Program
-from stillbit.deploy.trace import trace
+from stillbit.deploy.tracing.trace import trace
 from stillbit.methods import RECIPES
 from stillbit.methods.build import plan_of
 from stillbit.surgery.calibrate import calibrate

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from stillbit.deploy import bench
-from stillbit.deploy.bench import Asked, Report, Row
+from stillbit.deploy.bench import rounds as bench
+from stillbit.deploy.bench.rounds import Asked, Report, Row
 from tests.cli.command import call, mistake, works
 
 

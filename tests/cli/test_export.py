@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from stillbit.deploy import proven
 from stillbit.deploy.engine import open_engine
-from stillbit.deploy.proof import Proof
+from stillbit.deploy.proof import proven
+from stillbit.deploy.proof.outcome import Proof
 from tests.cli.command import call, everything, mistake, refused, works
 from tests.cli.deployed_run import FEW, exported, floating, run
 

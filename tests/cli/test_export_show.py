@@ -11,7 +11,7 @@ from torch import nn
 
 from stillbit.cli.export import Export
 from stillbit.cli.export_show import float_bytes, line_of, shown
-from stillbit.deploy.proof import Proof
+from stillbit.deploy.proof.outcome import Proof
 from tests.deploy.proofs import made
 
 ASKED = Export(target=Path("run"))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stillbit.deploy.packed import read, write
+from stillbit.deploy.file.packed import read, write
 from tests.cli.command import call, everything, mistake, works
 from tests.cli.deployed_run import FEW, exported, floating, run
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from stillbit.deploy.program import OPERATIONS, Program
 from stillbit.deploy.runtime import reference
-from stillbit.deploy.trace import trace
+from stillbit.deploy.tracing.trace import trace
 
 X = torch.randn(3, 4, 6, 6, generator=torch.Generator().manual_seed(1))
 

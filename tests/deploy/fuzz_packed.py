@@ -22,12 +22,12 @@ from typing import Any
 
 import numpy as np
 
-from stillbit.deploy.check import shapes
-from stillbit.deploy.container import SEAL
-from stillbit.deploy.packed import DENSEST, read
+from stillbit.deploy.file.check import shapes
+from stillbit.deploy.file.container import SEAL
+from stillbit.deploy.file.packed import DENSEST, read
+from stillbit.deploy.file.stored import RATIO
 from stillbit.deploy.program import OPERATIONS, Program
 from stillbit.deploy.runtime import reference
-from stillbit.deploy.stored import RATIO
 
 SECONDS = 120
 NASTY: list[Any] = [

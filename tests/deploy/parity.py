@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from stillbit.deploy.program import Program
-from stillbit.deploy.record import codes_of
 from stillbit.deploy.runtime import reference
+from stillbit.deploy.tracing.record import codes_of
 
 ULPS = 2.0**-20
 """Of the largest number that a step rounds: what float32 sums in another order, or GELU in other steps, may leave."""

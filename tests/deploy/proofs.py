@@ -9,11 +9,11 @@ import numpy as np
 
 from stillbit.deploy.about import About, Preprocess
 from stillbit.deploy.program import Program
-from stillbit.deploy.proof import Proof
-from stillbit.deploy.proof_run import Told, prove
-from stillbit.deploy.proven import Work
+from stillbit.deploy.proof.outcome import Proof
+from stillbit.deploy.proof.proven import Work
+from stillbit.deploy.proof.run import Told, prove
 from stillbit.deploy.runtime.integer import Integer
-from stillbit.deploy.trace import trace
+from stillbit.deploy.tracing.trace import trace
 from tests.deploy import small
 
 ABOUT = About(

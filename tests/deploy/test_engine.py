@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from stillbit.deploy.engine import open_engine
+from stillbit.deploy.file.packed import Packed, write
 from stillbit.deploy.graphs.onnx_file import write_onnx
-from stillbit.deploy.packed import Packed, write
 from stillbit.deploy.runtime import reference
 from tests.deploy.proofs import ABOUT, made
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from stillbit.deploy.bench import Report, Row
+from stillbit.deploy.bench.rounds import Report, Row
 from stillbit.deploy.folder import fill, latency_of
-from stillbit.deploy.proof import Proof
-from stillbit.deploy.proven import FORMATS, deliver
+from stillbit.deploy.proof.outcome import Proof
+from stillbit.deploy.proof.proven import FORMATS, deliver
 from tests.cli.command import everything
 from tests.deploy.proofs import ABOUT, made
 

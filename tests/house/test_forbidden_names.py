@@ -8,7 +8,8 @@ from tests.house.source import PACKAGE, ROOT, files, names_used
 
 SNAP = PACKAGE / "quantizers" / "snap.py"
 DEPLOYED = [
-    PACKAGE / "deploy" / name for name in ("record.py", "writer.py", "runtime/reference.py", "runtime/integer_float.py")
+    PACKAGE / "deploy" / name
+    for name in ("tracing/record.py", "tracing/writer.py", "runtime/reference.py", "runtime/integer_float.py")
 ]
 """A second implementation, which has to round by itself, and what reads off a graph where training does."""
 CHECKPOINT = PACKAGE / "train" / "checkpoint.py"

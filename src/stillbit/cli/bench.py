@@ -15,7 +15,7 @@ from rich.table import Table
 from stillbit.cli.options import parse
 
 if TYPE_CHECKING:
-    from stillbit.deploy.bench import Report, Row, Spread
+    from stillbit.deploy.bench.rounds import Report, Row, Spread
 
 STOPPED = 130
 
@@ -43,7 +43,7 @@ class Bench:
 def run(words: Sequence[str]) -> int:
     """A row an engine."""
     asked = parse(Bench, words, prog="stillbit bench")
-    from stillbit.deploy.bench import Asked, bench
+    from stillbit.deploy.bench.rounds import Asked, bench
 
     aside = Console(stderr=True)
     with aside.status("", spinner="dots") as status:

@@ -78,7 +78,7 @@ def run(words: Sequence[str]) -> int:
     from stillbit.cli.export_show import shown, written
     from stillbit.cli.export_work import notes_of, opened, telling, work_of
     from stillbit.deploy.folder import fill
-    from stillbit.deploy.proven import check_places, deliver, sizes
+    from stillbit.deploy.proof.proven import check_places, deliver, sizes
 
     wanted, left_out = _formats(asked.format)
     targets = _targets(asked, wanted)
@@ -109,7 +109,7 @@ def _proof_of(targets: dict[str, Path]) -> Path:
 
 def _formats(said: Kind) -> tuple[tuple[str, ...], dict[str, str]]:
     """Which files to write, and which ones not, each with the reason."""
-    from stillbit.deploy.proven import FORMATS
+    from stillbit.deploy.proof.proven import FORMATS
 
     if said not in ("all", "folder"):
         missing = FORMATS[said].missing()
@@ -124,7 +124,7 @@ def _formats(said: Kind) -> tuple[tuple[str, ...], dict[str, str]]:
 
 def _targets(asked: Export, wanted: tuple[str, ...]) -> dict[str, Path]:
     """Where each file goes."""
-    from stillbit.deploy.proven import FORMATS
+    from stillbit.deploy.proof.proven import FORMATS
 
     home = asked.output or _home(asked.target) / ("hub" if asked.format == "folder" else "")
     alone = len(wanted) == 1 and asked.format not in ("all", "folder")

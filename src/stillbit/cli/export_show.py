@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from stillbit.analysis.table import scaled
-from stillbit.deploy.proof import Proof
-from stillbit.deploy.proof_words import compared, explained, layered, table_of, tied, totals
+from stillbit.deploy.proof.outcome import Proof
+from stillbit.deploy.proof.words import compared, explained, layered, table_of, tied, totals
 
 if TYPE_CHECKING:
     from stillbit.cli.export import Export

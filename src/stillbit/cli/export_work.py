@@ -13,9 +13,9 @@ import torch
 from rich.console import Console
 
 from stillbit.deploy.about import About
-from stillbit.deploy.proof_run import Told
-from stillbit.deploy.proven import Work
-from stillbit.deploy.trace import trace
+from stillbit.deploy.proof.proven import Work
+from stillbit.deploy.proof.run import Told
+from stillbit.deploy.tracing.trace import trace
 from stillbit.methods.build import look_of
 from stillbit.methods.deployed import Gallery, about_of, gallery
 from stillbit.methods.subject import Subject, is_quantized, open_subject
@@ -32,7 +32,7 @@ Progress = Callable[[str], None]
 
 def opened(target: Path, checkpoint: str) -> Subject:
     """The trained model of a run or of a file, on the CPU."""
-    from stillbit.deploy.packed import FORMAT
+    from stillbit.deploy.file.packed import FORMAT
     from stillbit.surgery.summary import summary
 
     if not target.exists():

@@ -10,9 +10,9 @@ from rich.console import Console
 from stillbit.analysis.table import scaled
 from stillbit.deploy.about import About
 from stillbit.deploy.engine import ENGINES, PACKED, open_engine
-from stillbit.deploy.packed import FORMAT, bytes_of, read
-from stillbit.deploy.proof_layers import layers_of
-from stillbit.deploy.proof_words import layered, table_of, totals
+from stillbit.deploy.file.packed import FORMAT, bytes_of, read
+from stillbit.deploy.proof.layers import layers_of
+from stillbit.deploy.proof.words import layered, table_of, totals
 
 
 def is_deployed(path: Path) -> bool:

@@ -12,10 +12,10 @@ from stillbit.cli.export_work import Progress, looked_at, noise, opened, shown_b
 from stillbit.data.settings import DataSettings
 from stillbit.deploy.about import About
 from stillbit.deploy.engine import PACKED, Engine, kind_of, open_engine
-from stillbit.deploy.packed import FORMAT, read
+from stillbit.deploy.file.packed import FORMAT, read
 from stillbit.deploy.program import Program
-from stillbit.deploy.proof import Proof
-from stillbit.deploy.proof_run import Told, prove
+from stillbit.deploy.proof.outcome import Proof
+from stillbit.deploy.proof.run import Told, prove
 from stillbit.methods.deployed import gallery, look_for
 
 if TYPE_CHECKING:

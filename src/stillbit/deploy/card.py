@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 from stillbit.deploy.about import About
-from stillbit.deploy.proof import Proof
-from stillbit.deploy.proof_words import compared, explained, layered, markdown_of, totals
+from stillbit.deploy.proof.outcome import Proof
+from stillbit.deploy.proof.words import compared, explained, layered, markdown_of, totals
 
 MARK = "<!-- written by stillbit export: without this line it stays as you leave it -->"
 TITLES = {"top1": "top-1 on the validation images", "epochs": "epochs", "seed": "seed", "run": "run"}

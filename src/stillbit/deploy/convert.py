@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stillbit.deploy.about import About
-from stillbit.deploy.packed import Packed, write
-from stillbit.deploy.proof import Proof
-from stillbit.deploy.proof_layers import Layer, layers_of
-from stillbit.deploy.proof_run import prove
+from stillbit.deploy.file.packed import Packed, write
+from stillbit.deploy.proof.layers import Layer, layers_of
+from stillbit.deploy.proof.outcome import Proof
+from stillbit.deploy.proof.run import prove
 from stillbit.deploy.runtime.integer import Integer
-from stillbit.deploy.trace import trace
+from stillbit.deploy.tracing.trace import trace
 from stillbit.surgery.macs import example_of
 
 Images = TypeVar("Images", Tensor, NDArray[np.float32])

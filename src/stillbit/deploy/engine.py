@@ -81,7 +81,7 @@ def open_engine(path: str | os.PathLike[str], engine: str | None = None) -> Open
 
 
 def _packed(path: Path, chosen: str) -> Opened:
-    from stillbit.deploy.packed import FORMAT, read
+    from stillbit.deploy.file.packed import FORMAT, read
 
     with path.open("rb") as file:
         head = file.read(HEAD)

@@ -9,8 +9,8 @@ from typing import Any
 from stillbit.data.whole import whole
 from stillbit.deploy.about import About
 from stillbit.deploy.card import MARK, card
-from stillbit.deploy.proof import Proof
-from stillbit.deploy.proof_words import Sheet, markdown_of
+from stillbit.deploy.proof.outcome import Proof
+from stillbit.deploy.proof.words import Sheet, markdown_of
 
 RESAMPLE = {"nearest": 0, "bilinear": 2, "bicubic": 3}
 """Pillow's numbers of its filters, which is how preprocessors on hubs name them."""

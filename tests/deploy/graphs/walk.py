@@ -11,7 +11,7 @@ import numpy as np
 
 from stillbit.deploy.program import Program
 from stillbit.deploy.runtime import reference
-from stillbit.deploy.trace import trace
+from stillbit.deploy.tracing.trace import trace
 from tests.deploy import small
 
 ULPS = 8

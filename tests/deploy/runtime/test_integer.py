@@ -13,11 +13,11 @@ import timm
 import torch
 
 from stillbit.deploy.about import About
-from stillbit.deploy.packed import Packed, read, write
+from stillbit.deploy.file.packed import Packed, read, write
 from stillbit.deploy.program import Program
 from stillbit.deploy.runtime import integer, reference
 from stillbit.deploy.runtime.integer import Integer
-from stillbit.deploy.trace import trace
+from stillbit.deploy.tracing.trace import trace
 from tests.deploy import programs, small
 from tests.deploy.runtime import held
 from tests.surgery import tiny
@@ -192,7 +192,7 @@ def test_a_batch_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
 
 def test_it_loads_neither_layers_nor_timm() -> None:
     code = (
-        "import sys, stillbit.deploy.packed, stillbit.deploy.runtime.integer\n"
+        "import sys, stillbit.deploy.file.packed, stillbit.deploy.runtime.integer\n"
         "bad = [m for m in sys.modules if m.startswith(('timm', 'torchvision', 'stillbit.layers', 'stillbit.surgery',"
         " 'stillbit.quantizers', 'stillbit.models'))]\n"
         "sys.exit(' '.join(bad) or 0)"

@@ -10,7 +10,7 @@ import torch
 from stillbit.deploy.runtime import integer_compile
 from stillbit.deploy.runtime.integer_compile import SHORTEST, Compiled, cut
 from stillbit.deploy.runtime.integer_plan import Plan
-from stillbit.deploy.trace import trace
+from stillbit.deploy.tracing.trace import trace
 from tests.deploy import small
 
 BLOCK = "abcdefghijkl"

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from stillbit.deploy.pack import pack
+from stillbit.deploy.file.pack import pack
 from stillbit.deploy.program import Array
 
 APART = ("DequantizeLinear",)

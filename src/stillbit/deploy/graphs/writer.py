@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from stillbit.deploy.check import shapes
+from stillbit.deploy.file.check import shapes
 from stillbit.deploy.graphs.graph import Graph
 from stillbit.deploy.graphs.operators import OPERATORS
 from stillbit.deploy.graphs.products import Products

@@ -1,8 +1,8 @@
 """The integer runtime: products of codes in eight-bit integers, and as few passes over floats as there can be.
 
 It needs torch and no model: neither layers nor quantizers nor timm. ``exact`` runs the program step by step and gives
-every integer of the reference, bit for bit; without it the program is folded first (`stillbit.deploy.fold`), and codes
-may differ where a value lies on the boundary between two.
+every integer of the reference, bit for bit; without it the program is folded first (`stillbit.deploy.runtime.fold`),
+and codes may differ where a value lies on the boundary between two.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from jaxtyping import Float32
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stillbit.deploy.check import shapes
+from stillbit.deploy.file.check import shapes
 from stillbit.deploy.program import Array, Program, sizes
 from stillbit.deploy.runtime.integer_compile import Compiled
 from stillbit.deploy.runtime.integer_plan import Plan

@@ -8,9 +8,9 @@ from typing import Any, final
 
 from torch import Tensor
 
-from stillbit.deploy.check import shapes
-from stillbit.deploy.fold import computed, fold, split
+from stillbit.deploy.file.check import shapes
 from stillbit.deploy.program import MULTIPLIES, Program, Step
+from stillbit.deploy.runtime.fold import computed, fold, split
 from stillbit.deploy.runtime.integer_steps import BATCH, Known, Prepared, Run, ends_of, prepared, tensor_of
 
 BATCH_PLACE, IMAGES_PLACE = 0, 1

@@ -1,0 +1,1 @@
+"""What a deployed model costs beside the float one, in turns."""

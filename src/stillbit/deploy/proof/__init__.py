@@ -1,0 +1,1 @@
+"""Whether deployment computes what training simulated: code by code, layer by layer."""

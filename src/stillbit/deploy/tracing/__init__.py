@@ -1,0 +1,1 @@
+"""From a model to a program: what its forward pass does, recorded, in as few steps as it takes."""
