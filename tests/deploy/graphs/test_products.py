@@ -108,3 +108,14 @@ def test_convolutions_are_exact(groups: int, weight: tuple[int, int, float]) -> 
     program = made.program(made.add("convolution", codes, kernel, **how))
     images = np.random.default_rng(0).standard_normal((2, 4, 9, 8), dtype=np.float32)
     np.testing.assert_array_equal(run(program, images), reference.run(program, images))
+
+
+def test_codes_between_two_integers_are_convolved_as_integers_and_padded_with_zeros() -> None:
+    made = programs.Written(4, 9, 8)
+    codes = made.add("quantize", "input", made.constant([1.0]), low=-1, high=0, offset=0.5)
+    how = {"stride": [1, 1], "padding": [1, 1], "dilation": [1, 1], "groups": 2, "offsets": [0.5, 0.0]}
+    summed = made.add("convolution", codes, made.codes(8, 2, 3, 3, low=-8, high=7), **how)
+    program = made.program(made.add("mul", summed, made.floats(8, 1, 1)))
+    images = np.random.default_rng(0).standard_normal((2, 4, 9, 8), dtype=np.float32)
+    np.testing.assert_array_equal(run(program, images), reference.run(program, images))
+    assert optimized(program)["ConvInteger"] == 1

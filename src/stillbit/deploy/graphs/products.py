@@ -43,7 +43,8 @@ class Products:
     def folds(self, step: Step, values: list[Value]) -> bool:
         """Whether what follows a product may be its scale: nothing is added to the sum before."""
         sides = [side_of(value, offset) for value, offset in zip(values, step.settings["offsets"], strict=True)]
-        return not self._is_dense(values[1]) and not any(side.rest for side in sides)
+        added = sides[1].rest or (step.op == "product" and sides[0].rest)
+        return not self._is_dense(values[1]) and not added
 
     def row(self, step: Step, values: list[Value], factor: Array) -> Array | None:
         """A factor as a scale, or one for each of the output's channels; None if it is neither."""
@@ -105,13 +106,21 @@ class Products:
         offsets, how = settings["offsets"], windows(**{k: v for k, v in settings.items() if k != "offsets"})
         if self._is_dense(kernel):
             return self.graph.node("Conv", *self._beside_dense(settings, x, kernel), **how)
-        left, right = (side_of(value, offset) for value, offset in zip((x, kernel), offsets, strict=True))
-        if left.rest or right.rest or not isinstance(right.codes, Constant) or not isinstance(x, Codes):
+        right = side_of(kernel, offsets[1])
+        if right.rest or not isinstance(right.codes, Constant) or not isinstance(x, Codes):
             return self.graph.node("Conv", self.level(x, offsets[0]), self.level(kernel, offsets[1]), **how)
-        factor = right.factor * (np.ones(1, np.float32) if scale is None else scale)
-        if not self.dialect.openvino:
-            return self._summed(x, right.codes.array, factor, how)
+        left = self._doubled(x, offsets[0]) if offsets[0] else Side(codes=x)
+        factor = left.factor * right.factor * (np.ones(1, np.float32) if scale is None else scale)
+        if not self.dialect.openvino and isinstance(left.codes, Codes):
+            return self._summed(left.codes, right.codes.array, factor, how)
         return self.graph.node("Conv", self._floats(left, 1.0), self._floats(right, factor, right=True, axis=0), **how)
+
+    def _doubled(self, x: Codes, offset: float) -> Side:
+        """Codes between two integers, doubled: what is padded is a zero then, and it is one of the integers."""
+        doubled = self.graph.node("Mul", self.rounding.rounded(x), self.graph.single(2.0))
+        source = self.graph.node("Add", doubled, self.graph.single(2 * offset))
+        low, high = (2 * end + int(2 * offset) for end in (x.low, x.high))
+        return Side(codes=Codes(name=f"{x.name}, doubled", source=source, scale=1.0, low=low, high=high), factor=0.5)
 
     def _summed(self, x: Codes, kernel: Array, scale: Array, how: dict[str, Any]) -> str:
         """A convolution of integers, and its sums as floats, times a scale."""
