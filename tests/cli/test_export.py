@@ -90,6 +90,22 @@ def test_a_folder_is_ready_for_a_hub() -> None:
     assert "# vit_pico_patch4_32 w2a2 lsq" in text and "| onnxruntime |" in text
 
 
+@pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json", "proof.json"])
+def test_a_file_of_a_persons_own_is_never_replaced(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text('{"model_type": "mine"}')
+    said = mistake(f"export --format folder {FEW} -o {tmp_path}", run())
+    assert f"{name} is there, and stillbit export did not write it: remove it, or choose another --output" in said
+    assert everything(tmp_path) == {name: b'{"model_type": "mine"}'}
+
+
+def test_a_folder_is_exported_again_and_a_card_of_a_persons_own_stays(tmp_path: Path) -> None:
+    assert "README.md" in works(f"export --format folder {FEW} -o {tmp_path}", run())
+    (tmp_path / "README.md").write_text("# Mine")
+    said = works(f"export --format folder {FEW} -o {tmp_path}", run())
+    assert "README.md is your own, and stays as it is" in " ".join(said.split())
+    assert (tmp_path / "README.md").read_text() == "# Mine"
+
+
 def test_layers_are_shown_where_asked(tmp_path: Path) -> None:
     said = works(f"export --noise --samples 2 --images 0 --layers -o {tmp_path}", run())
     assert "note: " not in said, "noise proves it, and the classes are those of its data"
@@ -104,6 +120,8 @@ def test_a_float_run_is_exported_as_float(tmp_path: Path) -> None:
 def test_a_run_that_has_not_ended_is_exported_and_said_so(copied: Path) -> None:
     (copied / "result.json").unlink()
     assert "this run has not ended: its best checkpoint so far was taken" in works(f"export {FEW}", copied)
+    said = works(f"export {FEW} --checkpoint last", copied)
+    assert "this run has not ended: its last checkpoint so far was taken" in said
     assert "top1" not in open_engine(copied / "deploy/packed.safetensors").about.facts
 
 

@@ -74,4 +74,5 @@ def test_help_shows_a_flag_with_its_meaning_and_its_default(capsys: pytest.Captu
         options("--help")
     assert end.value.code == 0
     said = capsys.readouterr().out
+    assert said.count("usage:") == 1, "once, though the words are read twice"
     assert "About it." in said and "--depth INT" in said and "How deep. (default: 3)" in said

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stillbit.data.whole import whole
+from stillbit.data.whole import draft, whole
 
 
 def test_a_file_takes_its_place_when_it_is_whole(tmp_path: Path) -> None:
@@ -48,3 +48,17 @@ def test_what_a_killed_process_left_is_swept_away_by_the_next_and_nothing_else_i
     with whole(tmp_path / "a") as temporary:
         temporary.write_text("new")
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*others, "a"])
+
+
+def test_drafts_that_a_killed_process_left_are_swept_away_with_all_their_endings(tmp_path: Path) -> None:
+    here = platform.node()
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    mine = f".m.{gone.pid}@{here}"
+    others = [f".m.1@{here}.xml", f".m.{gone.pid}@elsewhere.xml", f".m-2.{gone.pid}@{here}.xml", f"{mine}.md", "m.xml"]
+    for name in [*others, f"{mine}.xml", f"{mine}.bin", f".{mine}.xml.{gone.pid}@{here}"]:
+        (tmp_path / name).write_text("half")
+    (tmp_path / f".{mine}.xml.ab_12xyz").mkdir()
+    (tmp_path / f".{mine}.xml.ab_12xyz/m.bin").write_text("half")
+    assert draft(tmp_path, "m", ".xml", ".bin").suffix == ".xml"
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(others)

@@ -73,6 +73,16 @@ def test_timms_models_say_how_they_see_pictures() -> None:
     assert about.model == "vit_pico_patch4_32" and about.preprocess.size == (32, 32)
 
 
+def test_pictures_are_prepared_for_the_size_of_the_example(tmp_path: Path) -> None:
+    model = stillbit.quantize(timm.create_model("resnet10t", num_classes=4), "w4a4")
+    x = torch.randn(2, 3, 64, 96)
+    stillbit.calibrate(model, [x])
+    held = stillbit.convert(model, x)
+    opened = open_engine(held.save(tmp_path / "r.safetensors"))
+    assert opened.about.preprocess is not None and opened.about.preprocess.size == (64, 96)
+    assert np.array_equal(opened.engine(x.numpy()), held(x).numpy())
+
+
 def test_other_models_need_an_example() -> None:
     model = stillbit.quantize(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)), "w4a4")
     stillbit.calibrate(model, [torch.randn(16, 4)])

@@ -37,6 +37,16 @@ def test_a_graph_runs_on_onnxruntime(tmp_path: Path) -> None:
     assert opened.engine.name == "onnxruntime" and opened.about == ABOUT
 
 
+def test_of_a_folder_it_names_the_file_that_is_there(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=rf"wrote, as stillbit export {tmp_path} makes one of a run$"):
+        open_engine(tmp_path)
+    for inside in (tmp_path, tmp_path / "deploy"):
+        inside.mkdir(exist_ok=True)
+        (inside / "packed.safetensors").touch()
+        with pytest.raises(ValueError, match=rf"wrote, such as {inside}/packed\.safetensors$"):
+            open_engine(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("name", "engine", "sentence"),
     [

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stillbit.deploy.bench.rounds import Report, Row
-from stillbit.deploy.folder import fill, latency_of
+from stillbit.deploy.folder import check_own, fill, latency_of
 from stillbit.deploy.proof.outcome import Proof
 from stillbit.deploy.proof.proven import FORMATS, deliver
 from tests.cli.command import everything
@@ -40,6 +40,17 @@ def test_a_card_that_a_person_took_over_stays(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("# Mine\n")
     assert tmp_path / "README.md" not in fill(tmp_path, ABOUT, made().proof)
     assert (tmp_path / "README.md").read_text() == "# Mine\n"
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"model_type": "vit"}', '{"written_by": "me"}'])
+@pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json", "proof.json"])
+def test_files_of_a_persons_own_are_told_from_ours(name: str, text: str, tmp_path: Path) -> None:
+    check_own(tmp_path)
+    fill(tmp_path, ABOUT, made().proof)
+    check_own(tmp_path)
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=rf"{name} is there, and stillbit export did not write it: remove it, or"):
+        check_own(tmp_path)
 
 
 def test_what_was_measured_stands_on_the_card(tmp_path: Path) -> None:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
 
 from stillbit.cli.options import parse
 from stillbit.cli.unused import refuse_unused
+
+if TYPE_CHECKING:
+    from stillbit.deploy.about import About
+    from stillbit.deploy.proof.outcome import Proof
 
 Kind = Literal["packed", "onnx", "onnx-compact", "openvino", "vectors", "all", "folder"]
 ALL = ("packed", "onnx", "onnx-compact", "openvino")
@@ -77,28 +81,42 @@ def run(words: Sequence[str]) -> int:
     asked = parse(Export, words, prog="stillbit export")
     from stillbit.cli.export_show import shown, written
     from stillbit.cli.export_work import notes_of, opened, telling, work_of
-    from stillbit.deploy.folder import fill
+    from stillbit.deploy.folder import check_own
     from stillbit.deploy.proof.proven import check_places, deliver, sizes
 
     wanted, left_out = _formats(asked.format)
     targets = _targets(asked, wanted)
     check_places(targets)
+    if asked.format == "folder":
+        check_own(_proof_of(targets).parent)
     subject = opened(asked.target, asked.checkpoint)
     with telling(Console(stderr=True)) as progress:
         work = work_of(subject, asked, progress)
         for path in targets.values():
             path.parent.mkdir(parents=True, exist_ok=True)
-        proof = deliver(work, targets)
+        delivered = deliver(work, targets)
+    proof, targets = delivered.proof, {name: path for name, path in targets.items() if name not in delivered.refused}
     lines = written({path: sizes(name, path) for name, path in targets.items()}, subject.model)
     if asked.format == "folder":
-        lines += [f"written: {path}" for path in fill(_proof_of(targets).parent, work.about, proof)]
+        lines += _filled(_proof_of(targets).parent, work.about, proof)
     else:
         proof.write(_proof_of(targets))
         lines.append(f"written: {_proof_of(targets)}")
     lines += notes_of(subject, work.about)
     lines += [f"left out: {name}, {why}" for name, why in left_out.items()]
     shown(asked, proof, lines)
+    if delivered.refused:
+        raise ValueError("; ".join(f"{name} was not written: {why}" for name, why in delivered.refused.items()))
     return 0
+
+
+def _filled(home: Path, about: About, proof: Proof) -> list[str]:
+    """Write what else belongs into a hub's folder; the lines that say so."""
+    from stillbit.deploy.folder import fill
+
+    filled, readme = fill(home, about, proof), home / "README.md"
+    kept = [] if readme in filled else [f"note: {readme} is your own, and stays as it is"]
+    return [f"written: {path}" for path in filled] + kept
 
 
 def _proof_of(targets: dict[str, Path]) -> Path:

@@ -63,7 +63,8 @@ def notes_of(subject: Subject, about: About) -> list[str]:
     if not about.classes:
         notes.append("note: nobody here knows the names of its classes, so the file says numbers")
     if subject.folder is not None and not (subject.folder / "result.json").is_file():
-        notes.append("note: this run has not ended: its best checkpoint so far was taken")
+        which = "last" if Path(subject.about).stem == "last" else "best"
+        notes.append(f"note: this run has not ended: its {which} checkpoint so far was taken")
     if not is_quantized(subject):
         notes.append("note: it is a float model: nothing in these files is an integer")
     return notes

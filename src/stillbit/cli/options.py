@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from contextlib import redirect_stderr
+from contextlib import redirect_stderr, redirect_stdout
 from typing import TypeVar
 
 import tyro
@@ -26,7 +26,7 @@ def parse(kind: type[S], words: Sequence[str], *, prog: str, default: S | None =
         return tyro.cli(kind, args=list(words), prog=prog, config=STYLE, description=about or None, default=begin)
 
     try:
-        with redirect_stderr(io.StringIO()):
+        with redirect_stderr(io.StringIO()), redirect_stdout(io.StringIO()):
             return parsed()
     except SystemExit as end:
         sentence = _sentence(end)

@@ -55,10 +55,13 @@ def run(words: Sequence[str]) -> int:
     asked = parse(Verify, words, prog="stillbit verify")
     from stillbit.cli.export_show import shown
     from stillbit.cli.verify_work import verified
+    from stillbit.deploy.proof.run import TRAINING
 
     proof = verified(asked, Console(stderr=True))
     failure = proof.failure()
-    shown(asked, proof, [] if failure else [f"proven: {asked.file}"])
+    trained = any(each.engine == TRAINING for each in proof.comparisons)
+    told = "proven" if trained else "proven to compute what it says (--against RUN: what training computed)"
+    shown(asked, proof, [] if failure else [f"{told}: {asked.file}"])
     if failure is not None:
         raise ValueError(failure)
     return 0

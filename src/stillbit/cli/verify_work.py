@@ -14,6 +14,7 @@ from stillbit.deploy.about import About
 from stillbit.deploy.engine import PACKED, Engine, kind_of, open_engine
 from stillbit.deploy.file.packed import FORMAT, read
 from stillbit.deploy.program import Program
+from stillbit.deploy.proof.content import first_apart
 from stillbit.deploy.proof.outcome import Proof
 from stillbit.deploy.proof.run import Told, prove
 from stillbit.methods.deployed import gallery, look_for
@@ -41,9 +42,9 @@ def verified(asked: Verify, console: Console) -> Proof:
             return _alone(asked, held, held.program if against is None else read(against).program, progress)
         subject = opened(against, asked.checkpoint)
         work = work_of(subject, asked, progress)
-        if held.program is not None and held.program.steps != work.program.steps:
+        if held.program is not None and (apart := first_apart(held.program, work.program)) is not None:
             raise ValueError(
-                f"{asked.file} is of another model than {against}, or of another stillbit: export it again"
+                f"{asked.file} is not what {against} trained, first in {apart}: export it again, or name another run"
             )
         told = replace(work.told, subject=f"{asked.file} against {against}")
         return prove(work.model, work.program, held.engines, work.images, told)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, final
 
@@ -83,11 +84,11 @@ def convert(
             raise ValueError("the model does not say what it takes in: stillbit.convert(model, one_batch)")
         chance = torch.Generator().manual_seed(0)
         example = torch.randn(2, *ghost.shape[1:], generator=chance)
-    return Converted(model, example, about or _about(model))
+    return Converted(model, example, about or _about(model, example))
 
 
-def _about(model: Any) -> About:
-    """What timm knows of the model, if it is one of timm's."""
+def _about(model: Any, example: Float[Tensor, "n ..."]) -> About:
+    """What timm knows of the model, if it is one of timm's; the size of its pictures is that of ``example``."""
     config = getattr(model, "pretrained_cfg", None) or {}
     name = str(config.get("architecture") or type(model).__name__)
     if "input_size" not in config:
@@ -96,7 +97,10 @@ def _about(model: Any) -> About:
     from stillbit.deploy.picture import preprocess_of
     from stillbit.models.names import wants
 
-    return About(model=name, preprocess=preprocess_of(Look.of(wants(model))))
+    look = Look.of(wants(model))
+    if example.ndim != 4 or example.shape[1] != look.channels:
+        return About(model=name)
+    return About(model=name, preprocess=preprocess_of(replace(look, size=(example.shape[2], example.shape[3]))))
 
 
 def _place(path: str | os.PathLike[str], suffix: str) -> Path:

@@ -48,12 +48,20 @@ def kind_of(path: Path) -> str:
     """The suffix that says what a file is; refused where it is none of a deployed file."""
     suffix = path.suffix.lower()
     if path.is_dir():
-        raise ValueError(f"{path} is a folder: give a file that stillbit export wrote, such as {path}/model.onnx")
+        raise ValueError(f"{path} is a folder: give a file that stillbit export wrote, {_inside(path)}")
     if suffix not in ENGINES:
         raise ValueError(f"{path} is no deployed file: give a {', '.join(ENGINES)} that stillbit export wrote")
     if not path.is_file():
         raise ValueError(f"there is no file {path}: stillbit export RUN writes one")
     return suffix
+
+
+def _inside(folder: Path) -> str:
+    """Which file of a folder may be meant: of a run what was exported, of an export what lies in it."""
+    names = ("packed.safetensors", "model.onnx", "model.xml")
+    there = (path for home in (folder / "deploy", folder) for path in map(home.joinpath, names) if path.is_file())
+    found = next(there, None)
+    return f"such as {found}" if found is not None else f"as stillbit export {folder} makes one of a run"
 
 
 def open_engine(path: str | os.PathLike[str], engine: str | None = None) -> Opened:

@@ -16,6 +16,30 @@ RESAMPLE = {"nearest": 0, "bilinear": 2, "bicubic": 3}
 """Pillow's numbers of its filters, which is how preprocessors on hubs name them."""
 
 
+OURS = "written_by"
+"""The key by which a later export knows a settings file for its own."""
+KNOWN = {"config.json": OURS, "preprocessor_config.json": OURS, "proof.json": "proof"}
+"""What a file of each name has inside if an export wrote it."""
+
+
+def check_own(folder: Path) -> None:
+    """Refuse a folder with files of a person's own where ours would go: asked before anything is computed."""
+    for name, key in KNOWN.items():
+        path = folder / name
+        if path.exists() and not _has(path, key):
+            raise ValueError(
+                f"{path} is there, and stillbit export did not write it: remove it, or choose another --output"
+            )
+
+
+def _has(path: Path, key: str) -> bool:
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(held, dict) and (key != OURS or held.get(key) == "stillbit export") and key in held
+
+
 def fill(folder: Path, about: About, proof: Proof) -> list[Path]:
     """Write what belongs beside the files of ``folder``; what was written. A card that a person took over stays."""
     written = [_json(folder / "config.json", _config(about))]
@@ -54,6 +78,7 @@ def _spread(held: dict[str, float] | None) -> str:
 def _config(about: About) -> dict[str, Any]:
     """What the model is; the keys that hubs know by their names."""
     said: dict[str, Any] = {
+        OURS: "stillbit export",
         "model_type": "stillbit",
         "architecture": about.model,
         "method": about.method,
@@ -71,6 +96,7 @@ def _preprocessor(about: About) -> dict[str, Any]:
     assert wanted is not None, "asked only where it is known"
     high, wide = wanted.size
     return {
+        OURS: "stillbit export",
         "do_resize": True,
         "size": {"shortest_edge": int(min(high, wide) / wanted.crop_pct)},
         "resample": RESAMPLE[wanted.interpolation],

@@ -106,6 +106,13 @@ def test_without_the_package_the_extra_is_named(tmp_path: Path, monkeypatch: pyt
         ({"about": "{"}, "damaged"),
         ({"program": None}, "damaged"),
         ({"program": '{"output": "v1", "shape": ["many"], "codes": {}}'}, "damaged"),
+        ({"program": '{"output": "v1", "shape": [], "codes": {}}'}, "damaged"),
+        (
+            {"program": '{"output": "v1", "shape": [-1, 3], "codes": {"v": {"tensor": 3, "zero": 0, "back": []}}}'},
+            "damaged",
+        ),
+        ({"program": '{"output": "v1", "shape": [-1, 3], "codes": {"v": {"tensor": "t", "back": []}}}'}, "damaged"),
+        ({"program": "[" * 100_000}, "damaged"),
         ({"about": '{"preprocess": {"size": 3}}'}, "damaged"),
     ],
 )

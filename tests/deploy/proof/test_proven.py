@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import platform
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +16,7 @@ import pytest
 
 from stillbit.deploy.engine import open_engine
 from stillbit.deploy.file import packed
+from stillbit.deploy.graphs.openvino_engine import OpenVino
 from stillbit.deploy.proof import proven
 from stillbit.deploy.proof.proven import FORMATS, deliver, sizes
 from stillbit.deploy.proof.run import Told
@@ -28,7 +32,7 @@ def targets(folder: Path, *names: str) -> dict[str, Path]:
 
 @pytest.mark.parametrize("name", ["packed", "vectors", *GRAPHS])
 def test_every_format_is_written_and_proven(name: str, tmp_path: Path) -> None:
-    proof = deliver(made().work(), targets(tmp_path, name))
+    proof = deliver(made().work(), targets(tmp_path, name)).proof
     assert proof.failure() is None
     beside = {FORMATS[name].beside} - {None}
     assert {path.suffix for path in tmp_path.iterdir()} == {Path(FORMATS[name].file).suffix} | beside
@@ -41,7 +45,7 @@ def test_every_format_is_written_and_proven(name: str, tmp_path: Path) -> None:
 
 
 def test_all_are_proven_together(tmp_path: Path) -> None:
-    proof = deliver(made().work(), targets(tmp_path, "packed", *GRAPHS))
+    proof = deliver(made().work(), targets(tmp_path, "packed", *GRAPHS)).proof
     assert len(proof.comparisons) == 6
     files = {"packed.safetensors", "model.onnx", "model-compact.onnx", "model.xml", "model.bin"}
     assert set(everything(tmp_path)) == files
@@ -71,6 +75,25 @@ def test_above_the_tolerance_nothing_is_written(tmp_path: Path) -> None:
     assert not everything(tmp_path)
 
 
+def test_a_graph_whose_engine_fails_is_left_out_and_the_others_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = OpenVino.codes
+
+    def wrong(self: OpenVino, *arguments: Any) -> Any:
+        for name, values in real(self, *arguments):
+            yield name, values + 1
+
+    monkeypatch.setattr(OpenVino, "codes", wrong)
+    (tmp_path / "alone").mkdir()
+    delivered = deliver(made().work(), targets(tmp_path, "packed", "onnx", "openvino"))
+    assert set(delivered.refused) == {"openvino"} and "differs from the reference" in delivered.refused["openvino"]
+    assert set(everything(tmp_path)) == {"packed.safetensors", "model.onnx"}
+    assert delivered.proof.failure() is None
+    with pytest.raises(ValueError, match="nothing was written: openvino differs"):
+        deliver(made().work(), targets(tmp_path / "alone", "openvino"))
+
+
 def test_a_proven_file_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
     where = targets(tmp_path, "packed")
     deliver(made().work(about=replace(ABOUT, method="older")), where)
@@ -96,6 +119,15 @@ def test_whatever_interrupts_it_the_old_files_survive(
     with pytest.raises(KeyboardInterrupt):
         deliver(made().work(), where)
     assert everything(tmp_path) == before
+
+
+def test_what_a_killed_export_left_is_gone_after_the_next(tmp_path: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    for name in ("packed.PID.safetensors", "model.PID.xml", "model.PID.bin"):
+        (tmp_path / f".{name.replace('PID', f'{gone.pid}@{platform.node()}')}").write_text("half")
+    deliver(made().work(), targets(tmp_path, "packed", "openvino"))
+    assert set(everything(tmp_path)) == {"packed.safetensors", "model.xml", "model.bin"}
 
 
 def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -146,6 +146,21 @@ def test_a_run_that_is_not_the_one_that_showed_its_codes_is_counted(made: Any) -
     assert alike.unseen == 0
 
 
+def test_a_run_that_is_often_another_than_the_one_that_showed_its_codes_fails(made: Any) -> None:
+    _, program, x = made
+
+    class Apart(Liar):
+        def __call__(self, images: Any) -> Any:
+            return super().__call__(images) + np.float32(0.001)
+
+        def codes(self, images: Any, forced: Any = None) -> Any:
+            yield from super().codes(images, forced)
+            yield program.output, super().__call__(images)
+
+    said = str(prove(None, program, {"apart": Apart(program)}, x).failure())
+    assert said.startswith(f"apart has other logits on {len(x)} of {len(x)} images")
+
+
 def test_an_exact_engine_may_not_even_have_ties(made: Any) -> None:
     model, program, x = made
     proof = prove(model, program, {"liar": Liar(program)}, x)

@@ -57,9 +57,20 @@ class Written:
             program = json.loads(said["program"])
             about = About.of_json(json.loads(said["about"]))
             shape, codes = tuple(int(size) for size in program["shape"]), dict(program["codes"])
+            if len(shape) < 2 or not all(_is_told(how) for how in codes.values()):
+                raise ValueError("shape or codes")
             return cls(about=about, flavour=said["flavour"], output=program["output"], shape=shape, codes=codes)
-        except (KeyError, TypeError, ValueError) as problem:
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as problem:
             raise ValueError("what it says of itself is damaged: export it again") from problem
+
+
+def _is_told(how: Any) -> bool:
+    """Whether this says where codes are: a tensor, its zero, and the moves back."""
+    moves = [tuple(move.values()) for move in how["back"] if set(move) in ({"axes"}, {"shape"})]
+    whole_numbers = all(type(size) is int for (sizes,) in moves for size in sizes)
+    return (
+        isinstance(how["tensor"], str) and type(how["zero"]) is int and len(moves) == len(how["back"]) and whole_numbers
+    )
 
 
 def write_onnx(program: Program, about: About, path: Path, flavour: Flavour = "integer") -> int:

@@ -22,7 +22,11 @@ def checked(images: Array, written: Written) -> Array:
 
 def integers_of(tensor: Array, how: Mapping[str, Any], batch: int) -> Array:
     """A tensor as the codes of the program: zero taken off, and moved back."""
-    codes = tensor.astype(np.int16) - np.int16(how["zero"])
-    for move in how["back"]:
-        codes = codes.transpose(move["axes"]) if "axes" in move else codes.reshape(sizes(tuple(move["shape"]), batch))
-    return codes
+    try:
+        codes = tensor.astype(np.int16) - np.int16(how["zero"])
+        for move in how["back"]:
+            shape = sizes(tuple(move.get("shape", ())), batch)
+            codes = codes.transpose(move["axes"]) if "axes" in move else codes.reshape(shape)
+        return codes
+    except (OverflowError, ValueError) as problem:
+        raise ValueError(f"what the graph says of its codes is damaged ({problem}): export it again") from problem

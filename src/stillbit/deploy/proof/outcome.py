@@ -17,6 +17,8 @@ TOLERANCE = 1e-4
 """Of logits, relative to the largest, where both sides had the same codes."""
 AGREEMENT = 0.99
 """The share of images that have to keep their first class, though ties change logits behind them; one always may."""
+UNSEEN = 0.1
+"""The share of images whose logits may be others than in the run that showed codes; one always may be."""
 VERSION = 1
 
 
@@ -111,8 +113,12 @@ class Proof:
 
     def failure(self) -> str | None:
         """The first thing that is not as it was trained, in one sentence; None where all is."""
-        said = (self._failure(comparison) for comparison in self.comparisons)
-        return next((sentence for sentence in said if sentence is not None), None)
+        return next(iter(self.failures().values()), None)
+
+    def failures(self) -> dict[str, str]:
+        """The first thing that is wrong with each engine that has something wrong."""
+        said = {comparison.engine: self._failure(comparison) for comparison in self.comparisons}
+        return {engine: sentence for engine, sentence in said.items() if sentence is not None}
 
     def _failure(self, held: Comparison) -> str | None:
         for layer in held.layers:
@@ -124,6 +130,11 @@ class Proof:
             return (
                 f"the logits of {held.engine} are off by {held.same_codes:.2g} of the largest on the same codes, and "
                 f"{self.tolerance:.2g} is allowed: what differs lies behind the last code"
+            )
+        if held.unseen > max(1.0, UNSEEN * self.images):
+            return (
+                f"{held.engine} has other logits on {held.unseen} of {self.images} images than in the run that showed "
+                "its codes, so what it runs is not what was compared"
             )
         strays = held.images - held.same
         if strays > max(1.0, (1 - self.agreement) * held.images):

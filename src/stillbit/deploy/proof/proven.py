@@ -14,6 +14,7 @@ from jaxtyping import Float32
 from numpy import ndarray
 from torch import nn
 
+from stillbit.data.whole import draft
 from stillbit.deploy.about import About
 from stillbit.deploy.engine import Engine
 from stillbit.deploy.file.packed import FORMAT, Packed, read
@@ -107,15 +108,29 @@ FORMATS: dict[str, Format] = {
         write=_vectors,
     ),
 }
+ENGINES = {"onnx": "onnxruntime", "onnx-compact": "onnxruntime-compact", "openvino": "openvino"}
+"""What runs a graph, and its name in a proof."""
 
 
-def deliver(work: Work, targets: Mapping[str, Path]) -> Proof:
-    """Write every format of ``targets`` under a name of its own, prove what was written, and only then rename."""
+@dataclass(frozen=True)
+class Delivered:
+    """What was proven and written, and why the rest was not."""
+
+    proof: Proof
+    refused: dict[str, str]
+    """Formats whose own engine failed, where others did not."""
+
+
+def deliver(work: Work, targets: Mapping[str, Path]) -> Delivered:
+    """Write every format of ``targets`` under a name of its own, prove what was written, and only then rename.
+
+    A graph whose engine fails is not written; if anything else fails, nothing is.
+    """
     check_places(targets)
     with ExitStack() as stack:
         drafts = {}
         for name, target in targets.items():
-            drafts[name] = target.with_name(f".{target.stem}.{os.getpid()}{target.suffix}")
+            drafts[name] = draft(target.parent, target.stem, *_endings(FORMATS[name], target))
             stack.callback(_remove, FORMATS[name], drafts[name])
             try:
                 FORMATS[name].write(work, drafts[name])
@@ -124,12 +139,14 @@ def deliver(work: Work, targets: Mapping[str, Path]) -> Proof:
                     f"{target} could not be written ({error.strerror}): make room, or choose another --output"
                 ) from error
         proof = _proven(work, drafts)
-        failure = proof.failure()
-        if failure is not None:
-            raise ValueError(f"nothing was written: {failure}")
-        for name, target in targets.items():
-            _rename(FORMATS[name], drafts[name], target)
-    return proof
+        failures = proof.failures()
+        refused = {name: failures[ENGINES[name]] for name in targets if ENGINES.get(name) in failures}
+        if len(refused) < len(failures) or len(refused) == len(targets):
+            raise ValueError(f"nothing was written: {proof.failure()}")
+        for name in targets.keys() - refused.keys():
+            _rename(FORMATS[name], drafts[name], targets[name])
+    kept = tuple(each for each in proof.comparisons if each.engine not in failures)
+    return Delivered(replace(proof, comparisons=kept), refused)
 
 
 def check_places(targets: Mapping[str, Path]) -> None:
@@ -154,8 +171,7 @@ def _proven(work: Work, drafts: Mapping[str, Path]) -> Proof:
     if "onnx" in drafts or "onnx-compact" in drafts:
         from stillbit.deploy.graphs.onnx_engine import OnnxRuntime
 
-        flavours = {"onnx": "onnxruntime", "onnx-compact": "onnxruntime-compact"}
-        engines |= {word: OnnxRuntime(drafts[name]) for name, word in flavours.items() if name in drafts}
+        engines |= {ENGINES[name]: OnnxRuntime(drafts[name]) for name in ("onnx", "onnx-compact") if name in drafts}
     if "openvino" in drafts:
         from stillbit.deploy.graphs.openvino_engine import OpenVino
 
@@ -176,6 +192,11 @@ def _check(name: str, kind: Format, target: Path) -> None:
 
 def _files(kind: Format, path: Path) -> list[Path]:
     return [path] if kind.beside is None else [path.with_suffix(kind.beside), path]
+
+
+def _endings(kind: Format, path: Path) -> list[str]:
+    """The suffix of the file itself comes first."""
+    return [file.suffix for file in reversed(_files(kind, path))]
 
 
 def _remove(kind: Format, draft: Path) -> None:
