@@ -69,6 +69,13 @@ def test_one_side_may_repeat_for_all_pairs_of_the_other() -> None:
     check(side, side, drawn(side, 2, 3, 5, 4), drawn(side, 3, 4, 6), weight=True)
 
 
+def test_rows_that_overlap_are_multiplied_without_a_word() -> None:
+    """Windows of an image may share their memory; oneDNN warns of such rows, and warnings are errors here."""
+    a = torch.randint(-2, 2, (40,), dtype=torch.int8).as_strided((9, 16), (3, 1))
+    weight = torch.randint(-2, 2, (16, 8), dtype=torch.int8)
+    assert torch.equal(rows(a, weight), a.int() @ weight.int())
+
+
 def test_codes_that_lie_apart_in_memory_are_multiplied_where_they_are() -> None:
     side = Side(low=-8, high=7)
     heads = drawn(side, 2, 6, 3, 3, 4).permute(2, 0, 3, 1, 4)

@@ -101,7 +101,10 @@ def _corrected(times: Times, a: Tensor, b: Tensor) -> Tensor:
 
 def rows(a: Tensor, weight: Tensor) -> Tensor:
     """Every row of ``a``, whatever its axes, by one matrix."""
-    return torch._int_mm(a.reshape(-1, a.shape[-1]), weight).view(*a.shape[:-1], weight.shape[-1])
+    flat = a.reshape(-1, a.shape[-1])
+    if flat.stride(0) < flat.shape[1]:  # rows that overlap, as windows do, have no kernel
+        flat = flat.contiguous()
+    return torch._int_mm(flat, weight).view(*a.shape[:-1], weight.shape[-1])
 
 
 def matrices(a: Tensor, b: Tensor) -> Tensor:
