@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from types import MappingProxyType
@@ -215,8 +215,3 @@ def _hash(settings: dict[str, Any], seed: int, needed: Sequence[tuple[str, Job]]
 
 def _safe(model: str) -> str:
     return model.replace("/", "_").replace(":", "_")
-
-
-def cells_of(made: Iterable[Job]) -> list[Job]:
-    """The cells among them."""
-    return [job for job in made if job.kind == "runs"]

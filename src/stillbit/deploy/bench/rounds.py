@@ -11,7 +11,6 @@ import statistics
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +19,7 @@ from typing import Any, NamedTuple
 from stillbit.deploy.bench.floats import write_graph
 from stillbit.deploy.bench.worker import Contender, Ready, Turn, heard, serve, started
 from stillbit.deploy.engine import IR, PACKED, kind_of, open_engine
+from stillbit.train.environment import processor, version_of
 
 Tell = Callable[[str], None]
 YARDSTICK = "torch fp32"
@@ -262,18 +262,8 @@ def size_of(path: Path) -> int:
 
 def hardware() -> str:
     """The machine in a line, and the packages that count."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    processor = names[0] if names else platform.processor() or platform.machine()
     packages = [
-        f"{name} {number}" for name in ("torch", "timm", "onnxruntime", "openvino") if (number := _version(name))
+        f"{name} {number}" for name in ("torch", "timm", "onnxruntime", "openvino") if (number := version_of(name))
     ]
-    return ", ".join([processor, f"{os.cpu_count()} cores", *packages, f"Python {platform.python_version()}"])
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
+    named = processor() or platform.machine()
+    return ", ".join([named, f"{os.cpu_count()} cores", *packages, f"Python {platform.python_version()}"])
