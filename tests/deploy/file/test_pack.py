@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stillbit.deploy.file.pack import length_of, pack, unpack, width_of
+from stillbit.deploy.file.pack import length_of, pack, unpack
+from stillbit.deploy.program import Grid
 
 
 @given(bits=st.integers(1, 8), signed=st.booleans(), count=st.integers(0, 400), seed=st.integers(0, 2**32 - 1))
@@ -34,7 +35,8 @@ def test_a_stream_of_another_length_is_refused() -> None:
 
 
 def test_a_width_holds_all_codes_between_its_ends() -> None:
-    assert [width_of(0, 0), width_of(0, 1), width_of(-2, 1), width_of(-4, 3), width_of(0, 255)] == [1, 1, 2, 3, 8]
+    ends = (0, 0), (0, 1), (-2, 1), (-4, 3), (0, 255)
+    assert [Grid(low=low, high=high).bits for low, high in ends] == [1, 1, 2, 3, 8]
 
 
 def test_eight_bits_are_signed_where_they_can_be() -> None:

@@ -30,11 +30,6 @@ AT_ONCE = 1 << 18
 assert sys.byteorder == "little", "words are read as bytes, lowest first"
 
 
-def width_of(low: int, high: int) -> int:
-    """Bits that a code between these takes."""
-    return max((high - low).bit_length(), 1)
-
-
 def length_of(count: int, bits: int) -> int:
     """Bytes that so many codes take."""
     return (count * bits + 7) // 8

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from stillbit.deploy.file.pack import Bytes, kind_of, length_of, pack, unpack, width_of
+from stillbit.deploy.file.pack import Bytes, kind_of, length_of, pack, unpack
 from stillbit.deploy.program import Array, Constant, Dims, Grid
 
 WORTH = 64
@@ -94,7 +94,7 @@ def _placed(name: str, held: Constant, filled: int) -> tuple[Place, Bytes]:
     array = np.ascontiguousarray(held.array)
     shape = tuple(held.array.shape)
     if held.grid is not None:
-        width = width_of(held.grid.low, held.grid.high)
+        width = held.grid.bits
         assert width <= 8, "codes have at most eight bits"
         return Place(kind="codes", tensor=name, shape=shape, grid=held.grid), pack(array, held.grid.low, width)
     if array.dtype == np.float32:
