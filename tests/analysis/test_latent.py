@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from stillbit.analysis.latent import NEAR, latents
+from stillbit.analysis.latent import BAND, NEAR, latents
 from tests.dynamics import small
 
 
@@ -18,16 +18,18 @@ def test_bars_count_what_a_loop_over_all_weights_counts(bits: int, method: str) 
         latent = weight.latent()
         assert latent.scale is not None and latent.grid is not None
         steps = latent.x.detach() / latent.scale.detach() - latent.grid.offset
-        counts, below, above, near = [0] * len(held.counts), 0, 0, 0
+        counts, below, above, near, undecided = [0] * len(held.counts), 0, 0, 0, 0
         thresholds = [code + 0.5 for code in range(held.low, held.high)]
         for step in steps.flatten().tolist():
             bar = int((step - held.first) * held.per_code // 1)
             below, above = below + (bar < 0), above + (bar >= len(counts))
             if 0 <= bar < len(counts):
                 counts[bar] += 1
-            near += min(abs(step - threshold) for threshold in thresholds) <= NEAR
+            away = min(abs(step - threshold) for threshold in thresholds)
+            near, undecided = near + (away <= NEAR), undecided + (away <= BAND)
         assert (list(held.counts), held.below, held.above) == (counts, below, above)
         assert held.near == pytest.approx(near / held.weights)
+        assert held.undecided == pytest.approx(undecided / held.weights)
         assert held.weights == sum(counts) + below + above
 
 

@@ -84,11 +84,20 @@ def test_what_was_measured_is_read_from_the_records(folder: Folder) -> None:
         {"over": "modules", "deviation": 0.5, "relative": 2.0},
     ]
     keep(job, folder, "variation", {"record": {"weights": deviations}})
-    keep(job, folder, "oscillation", {"record": {"tracked": {"oscillating": 0.07}}})
+    lying = [{"weights": 100, "undecided": 0.02}, {"weights": 300, "undecided": 0.0}]
+    keep(job, folder, "oscillation", {"record": {"tracked": {"oscillating": 0.07}, "latents": lying}})
     keep(job, folder, "error", {"record": {"weights": [{"relative": 0.1}, {"relative": None}, {"relative": 0.3}]}})
     keep(job, folder, "latent", {"top1": 68.9})
     assert measured(job, folder) == pytest.approx(
-        {"gbitops": 2.5, "sdam": 0.5, "sdam_relative": 2.0, "oscillation": 7.0, "weight_error": 20.0, "latent": 68.9}
+        {
+            "gbitops": 2.5,
+            "sdam": 0.5,
+            "sdam_relative": 2.0,
+            "oscillation": 7.0,
+            "undecided": 0.5,
+            "weight_error": 20.0,
+            "latent": 68.9,
+        }
     )
 
 

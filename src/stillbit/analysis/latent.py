@@ -14,6 +14,8 @@ from stillbit.layers.walk import QuantizedWeight
 
 NEAR = 0.05
 """Of a step. Where weights lie evenly in the range, a tenth of them is this near to a threshold."""
+BAND = 0.005
+"""The same for the band of OFQ's annealing, which is a hundredth of the range."""
 BARS = 80
 """About as many lie within the range."""
 
@@ -47,6 +49,8 @@ class Latents:
     """Share of the weights more than half a step beyond the outermost bin centres."""
     near: float
     """Share of the weights within `NEAR` of a threshold."""
+    undecided: float
+    """Share of the weights within `BAND` of a threshold."""
 
 
 def latents(model: nn.Module, subject: str = "this model") -> tuple[Latents, ...]:
@@ -59,6 +63,7 @@ def latents(model: nn.Module, subject: str = "this model") -> tuple[Latents, ...
 def histogram(weight: QuantizedWeight) -> Latents:
     """Of one layer."""
     latent = weight.latent()
+    away = distances(latent)
     here, grid = positions(latent).double().flatten(), weight.quantizer.grid
     first, last = grid.low - 1, grid.high + 1
     per_code = 2 * max(1, BARS // (2 * grid.levels))
@@ -77,5 +82,6 @@ def histogram(weight: QuantizedWeight) -> Latents:
         below=int((bar < 0).sum()),
         above=int((bar >= bars).sum()),
         clipped=((here < grid.low - 0.5) | (here > grid.high + 0.5)).double().mean().item(),
-        near=(distances(latent) <= NEAR).double().mean().item(),
+        near=(away <= NEAR).double().mean().item(),
+        undecided=(away <= BAND).double().mean().item(),
     )

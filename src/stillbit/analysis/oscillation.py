@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from stillbit.analysis.latent import NEAR, Latents
+from stillbit.analysis.latent import BAND, NEAR, Latents
 from stillbit.analysis.record import Record
 from stillbit.analysis.table import Column, Table
 
@@ -200,8 +200,11 @@ def _lying(latents: tuple[Latents, ...]) -> Table:
         Column(name="bits", kind="count"),
         Column(name="weights", kind="count"),
         Column(name="near a threshold", kind="share"),
+        Column(name="undecided", kind="share", about="In the band of OFQ's annealing"),
         Column(name="clipped", kind="share", about="More than half a step beyond the outermost bin centres"),
     )
-    rows = tuple((h.layer, h.bits, h.weights, h.near, h.clipped) for h in sorted(latents, key=lambda h: -h.near))
-    note = f"Near is within {NEAR:g} of a step. Positions are latents over their scales; thresholds lie between codes."
+    rows = tuple(
+        (h.layer, h.bits, h.weights, h.near, h.undecided, h.clipped) for h in sorted(latents, key=lambda h: -h.near)
+    )
+    note = f"Near is within {NEAR:g} of a step, undecided within {BAND:g}. Positions are latents over their scales; thresholds lie between codes."
     return Table(title="Where the latent weights lie", columns=columns, rows=rows, note=note)

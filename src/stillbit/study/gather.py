@@ -75,6 +75,8 @@ def measured(job: Job, folder: Folder) -> dict[str, float | None]:
         found |= {"sdam": modules["deviation"], "sdam_relative": modules["relative"]}
     if oscillation.get("tracked"):
         found["oscillation"] = 100 * oscillation["tracked"]["oscillating"]
+    if latents := oscillation.get("latents"):
+        found["undecided"] = 100 * fmean([one["undecided"] for one in latents], [one["weights"] for one in latents])
     relative = [one["relative"] for one in error.get("weights", ()) if one["relative"] is not None]
     if relative:
         found["weight_error"] = 100 * fmean(relative)

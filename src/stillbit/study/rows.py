@@ -36,6 +36,8 @@ class Row:
     steps: int | None = None
     oscillation: float | None = None
     """Share in percent of the weights of up to four bits."""
+    undecided: float | None = None
+    """Share in percent of the same weights that lie in the band of OFQ's annealing, 0.005 of a step from a boundary."""
     sdam: float | None = None
     """Over modules, of the latent weights."""
     sdam_relative: float | None = None
@@ -75,6 +77,7 @@ METRICS = {
         Metric("top1", "Top-1 after the last epoch, %"),
         Metric("best", "Top-1 of the best epoch, %"),
         Metric("oscillation", "Weights that oscillate, %"),
+        Metric("undecided", "Weights within 0.005 of a step of a boundary, %", 3),
         Metric("sdam", "SDAM over modules", 5),
         Metric("sdam_relative", "SDAM over modules, relative", 4),
         Metric("weight_error", "Error of the weights, %"),

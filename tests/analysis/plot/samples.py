@@ -161,6 +161,7 @@ def _latents() -> tuple[Latents, ...]:
             above=3,
             clipped=0.01,
             near=0.12,
+            undecided=0.01,
         )
         for index, layer in enumerate(LAYERS)
     )
