@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 
+from stillbit.study.jobs import Kind, jobs
 from tests.study.small import PLAIN, made, planned, settings
 
 CELL = PLAIN["cells"][0]
@@ -89,6 +93,16 @@ def test_seeds_and_words_make_another_hash() -> None:
 
 def test_a_hash_is_of_what_words_come_to_and_not_of_the_words() -> None:
     assert hashes(child="--lr 3 --lr 50") == hashes()
+
+
+def test_a_word_that_says_the_default_changes_no_hash_though_one_is_0_and_the_other_0_0() -> None:
+    def hashed(warmup: float) -> list[str]:
+        def read(kind: Kind, words: Sequence[str]) -> dict[str, Any]:
+            return {**settings(kind, words), "warmup": warmup, "moves": False}
+
+        return [job.hash for job in jobs(made(), read)]
+
+    assert hashed(0) == hashed(0.0) != hashed(1)
 
 
 def test_a_changed_parent_changes_the_hash_of_its_cells_and_of_nothing_else() -> None:

@@ -205,12 +205,17 @@ class _Maker:
 
 def _hash(settings: dict[str, Any], seed: int, needed: Sequence[tuple[str, Job]]) -> str:
     """Of what decides the numbers; what is referred to counts by what it is, and not by its name."""
-    decides = {name: value for name, value in flat(settings) if not name.startswith(PASSING)}
+    decides = {name: _number(value) for name, value in flat(settings) if not name.startswith(PASSING)}
     needs = sorted(job.hash for _, job in needed)
     said = json.dumps([decides | {"machine.seed": seed}, needs], sort_keys=True, default=str)
     for name, job in needed:
         said = said.replace(f'"@{name}"', f'"@{job.hash}"')
     return sha256(said.encode()).hexdigest()
+
+
+def _number(value: Any) -> Any:
+    """A default may be written 0 where a word that says the same is read as 0.0."""
+    return float(value) if type(value) is int else value
 
 
 def _safe(model: str) -> str:
