@@ -57,6 +57,7 @@ BOUNDS = {
     "oscillation tracker": 1.03,
     "annealing": 1.05,
     "per-head scales": 1.02,
+    "still": 1.10,
 }
 """What each may cost; the rest is shown for comparison."""
 
@@ -195,6 +196,7 @@ VARIANTS: dict[str, Callable[[Settings], Callable[[], None]]] = {
     "transition rate": lambda s: stepper(
         s, adaptive=True, hooks=lambda m, t: [Transition(m, t.optimizer, steps=10**6)]
     ),
+    "still": lambda s: stepper(s, quant=RECIPES["still"]().quant, penalty=lambda m: BinPenalty(m, bits=(s.bits,))),
     "query-key merge": lambda s: stepper(s, quant=QuantSettings(merge_qk=True)),
     "quantizers of statsq": lambda s: stepper(s, quant=RECIPES["statsq"]().quant),
     "quantizers of ofq": lambda s: stepper(s, quant=RECIPES["ofq"]().quant),

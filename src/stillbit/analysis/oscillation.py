@@ -206,5 +206,8 @@ def _lying(latents: tuple[Latents, ...]) -> Table:
     rows = tuple(
         (h.layer, h.bits, h.weights, h.near, h.undecided, h.clipped) for h in sorted(latents, key=lambda h: -h.near)
     )
-    note = f"Near is within {NEAR:g} of a step, undecided within {BAND:g}. Positions are latents over their scales; thresholds lie between codes."
+    note = (
+        f"Near is within {NEAR:g} of a step, undecided within {BAND:g}. Positions are latents over their scales; "
+        "thresholds lie between codes."
+    )
     return Table(title="Where the latent weights lie", columns=columns, rows=rows, note=note)

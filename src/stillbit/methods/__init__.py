@@ -22,11 +22,15 @@ from stillbit.methods.qvit import qvit
 from stillbit.methods.qvit_mixed import qvit_mixed
 from stillbit.methods.recipe import Recipe
 from stillbit.methods.statsq import statsq
+from stillbit.methods.still import still
 from stillbit.methods.vvtq import vvtq
 
 RECIPES: dict[str, Callable[..., Recipe]] = {
     recipe.__name__: recipe
-    for recipe in (fp, lsq, lsq_plus, statsq, pact, dorefa, vvtq, ofq, qvit, qvit_mixed, dampen, freeze, kure, gplq)
+    for recipe in (
+        *(fp, lsq, lsq_plus, statsq, pact, dorefa, vvtq, ofq),
+        *(qvit, qvit_mixed, dampen, freeze, kure, gplq, still),
+    )
 }
 
 
