@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from stillbit.study.commands import record
 from stillbit.study.folder import Folder
 from stillbit.study.jobs import Job
 from stillbit.study.standing import Standing
@@ -23,6 +24,7 @@ def trained(job: Job, folder: Folder, text: str) -> None:
     folder.of(job.key).mkdir(parents=True)
     (folder.of(job.key) / "result.json").write_text(text)
     folder.log(job.key).write_text(f"log of {text}")
+    record(job, folder, "latent").write_text(f"latent of {text}")
     folder.keep(job, Standing(hash=job.hash, status="done"))
 
 
@@ -37,6 +39,7 @@ def test_a_job_of_another_recipe_goes_aside_and_nothing_is_lost(folder: Folder) 
     trained(old, folder, "old")
     folder.ready(new)
     assert folder.standing(new).status == "waiting" and not folder.of(new.key).exists()
+    assert not record(new, folder, "latent").exists()
     aside = folder.path / "aside" / f"{old.key}-{old.hash[:12]}"
     assert (aside / "result.json").read_text() == "old"
 
@@ -50,6 +53,7 @@ def test_a_recipe_that_comes_back_finds_what_was_made_of_it(folder: Folder) -> N
     assert folder.standing(old).status == "done"
     assert (folder.of(old.key) / "result.json").read_text() == "old"
     assert folder.log(old.key).read_text() == "log of old"
+    assert record(old, folder, "latent").read_text() == "latent of old", "what a judge said of the other is not of this"
     folder.ready(new)
     assert (folder.of(new.key) / "result.json").read_text() == "new"
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from glob import escape
 from pathlib import Path
 from typing import final
 
@@ -67,13 +68,18 @@ class Folder:
         return f"aside/{key}-{hash[:12]}"
 
     def _move(self, key: str, to: str) -> None:
-        """The folder, the log, and the standing last: a move that was interrupted is done again."""
-        pairs = [(self.of(key), self.of(to)), (self.log(key), self.log(to))]
-        pairs.append((self.standing_file(key), self.standing_file(to)))
-        for source, target in pairs:
+        """The folder, what lies beside the standing (the log, what a judge said), and the standing last.
+
+        So a move that was interrupted is done again.
+        """
+        standing, target = self.standing_file(key), self.standing_file(to)
+        beside = [path for path in standing.parent.glob(f"{escape(standing.stem)}.*") if path != standing]
+        pairs = [(self.of(key), self.of(to))]
+        pairs += [(path, target.with_name(target.stem + path.name.removeprefix(standing.stem))) for path in beside]
+        for source, place in (*pairs, (standing, target)):
             if source.exists():
-                target.parent.mkdir(parents=True, exist_ok=True)
-                source.rename(target)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                source.rename(place)
 
     @contextmanager
     def alone(self, patience: float = PATIENCE) -> Iterator[int]:
