@@ -41,3 +41,12 @@ def test_runs_without_a_log_are_left_out(tmp_path: Path) -> None:
     logs(tmp_path, [held[0], held[2]])
     found = curves(held, tmp_path)
     assert found is not None and found.options[0].svg.count("<polyline") == 1
+
+
+def test_where_there_are_too_many_to_tell_apart_the_methods_as_they_are_are_drawn(tmp_path: Path) -> None:
+    held = [row(title) for title in ("lsq", *(f"lsq+switch{number}" for number in range(8)))]
+    logs(tmp_path, held)
+    found = curves(held, tmp_path)
+    assert found is not None and found.options[0].svg.count("<polyline") == 1 and "left out" in found.caption
+    few = curves(held[:8], tmp_path)
+    assert few is not None and few.options[0].svg.count("<polyline") == 8 and "left out" not in few.caption

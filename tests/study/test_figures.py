@@ -36,6 +36,18 @@ def test_accuracy_by_bits_shows_every_method_and_the_float_parent() -> None:
     assert "float parent 90.0 %" in svg
 
 
+def test_widths_stand_from_wide_to_narrow_whatever_came_first() -> None:
+    held = [row("lsq", bits, seed) for bits in ("w2a2", "w4a4", "w3a3") for seed in (0, 1)]
+    svg = figures(held)[0].options[0].svg
+    assert svg.index(">w4a4<") < svg.index(">w3a3<") < svg.index(">w2a2<")
+
+
+def test_a_method_of_one_width_makes_no_line_where_others_have_several() -> None:
+    held = [*rows("lsq", "vvtq"), row("vvtq+no-obr"), row("vvtq+no-obr", seed=1)]
+    assert "no-obr" not in figures(held)[0].options[0].svg
+    assert "no-obr" in figures(held[-2:])[0].options[0].svg
+
+
 def test_every_figure_is_there_where_its_numbers_are() -> None:
     held = rows("lsq", "vvtq", oscillation=3.0, gbitops=0.5, seconds=60.0)
     names = [one.name for one in figures(held)]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stillbit.study.rows import COLUMNS, METRICS, Row, read, value, write
+from stillbit.study.rows import COLUMNS, METRICS, Row, read, value, widths, write
 from tests.study.small import row
 
 
@@ -55,3 +55,9 @@ def test_a_word_where_a_number_should_be_is_named_with_its_line(tmp_path: Path) 
 def test_a_row_is_called_by_its_method_and_switch() -> None:
     assert [row(title).title for title in ("lsq", "lsq+no-obr")] == ["lsq", "lsq+no-obr"]
     assert isinstance(row(), Row)
+
+
+def test_widths_are_in_the_order_of_the_papers() -> None:
+    assert widths([row(bits=bits) for bits in ("w2a2", "float", "w2a8", "w4a4", "w2a2", "W8A8")]) == [
+        *("float", "W8A8", "w4a4", "w2a8", "w2a2")
+    ]

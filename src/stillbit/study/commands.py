@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from stillbit.study.folder import Folder
 from stillbit.study.jobs import COMMANDS, Job
+from stillbit.study.rows import width
 from stillbit.study.settings import Measure, Words
 
 JUDGED = ("latent", "last")
@@ -63,7 +63,7 @@ def looks_of(job: Job, folder: Folder, device: str, measure: tuple[Measure, ...]
 def measured_by(job: Job, measure: tuple[Measure, ...]) -> Iterator[str]:
     """What can be measured of a run, of what was asked for."""
     quant, tracked = job.settings["quant"], job.settings["dynamics"]["track"]["track"]
-    narrow = quant is not None and _weight_bits(job.bits) <= 4
+    narrow = quant is not None and width(job.bits)[0] <= 4
     possible = {
         "cost": True,
         "variation": True,
@@ -108,8 +108,3 @@ def _look(job: Job, folder: Folder, device: str, what: str, path: Path) -> Look:
 
 def _newer(path: Path, than: Path) -> bool:
     return not than.is_file() or path.stat().st_mtime >= than.stat().st_mtime
-
-
-def _weight_bits(bits: str) -> int:
-    found = re.fullmatch(r"w(\d+)a\d+", bits.lower())
-    return int(found[1]) if found else 32

@@ -10,9 +10,11 @@ from stillbit.analysis.logged import Row as Logged
 from stillbit.analysis.logged import finite, logged
 from stillbit.analysis.plot.charts import Words
 from stillbit.analysis.plot.figure import Figure, Option
+from stillbit.analysis.svg.colour import SERIES
 from stillbit.study.charts import Course, courses
 from stillbit.study.figures import colours
 from stillbit.study.rows import Row
+from stillbit.study.settings import PLAIN
 
 SHOWN = {
     "top1": "top-1 on the validation images, %",
@@ -28,9 +30,11 @@ def curves(rows: Sequence[Row], runs: Path) -> Figure | None:
     cells = [row for row in rows if row.kind == "cell" and row.status == "done"]
     known, options = colours([row for row in rows if row.kind == "cell"]), []
     logs = {row.name: logged(runs / row.name).epochs for row in cells if (runs / row.name / "metrics.jsonl").is_file()}
+    crowded = len({row.title for row in cells}) > SERIES
     several = len({row.model for row in cells}) > 1
     for model, bits in dict.fromkeys((row.model, row.bits) for row in cells):
         held = [row for row in cells if (row.model, row.bits) == (model, bits) and row.name in logs]
+        held = [row for row in held if row.switch == PLAIN] if crowded else held
         for name, means in SHOWN.items():
             given = _courses(held, logs, name, known)
             if not given:
@@ -41,6 +45,7 @@ def curves(rows: Sequence[Row], runs: Path) -> Figure | None:
     if not options:
         return None
     caption = "A line is the mean over the seeds, and its band goes from the lowest to the highest of them."
+    caption += " Methods with a switch are left out." if crowded else ""
     return Figure(name="curves", title="Training curves", caption=caption, options=tuple(options), choose="number")
 
 

@@ -10,7 +10,7 @@ from stillbit.analysis.svg.axis import short
 from stillbit.analysis.svg.colour import series
 from stillbit.study.charts import Level, Spot, ladder, levels, spots, told
 from stillbit.study.paired import Sample, sample
-from stillbit.study.rows import METRICS, Row, value
+from stillbit.study.rows import METRICS, Row, value, widths
 from stillbit.study.settings import FLOAT
 from stillbit.study.tables import by_seed
 
@@ -20,8 +20,16 @@ SPREAD = "Whiskers are one standard deviation of a seed to each side."
 def figures(rows: Sequence[Row]) -> tuple[Figure, ...]:
     """Those for which there are numbers."""
     cells = [row for row in rows if row.kind == "cell"]
-    made = (_accuracy(cells, rows), _oscillation(cells), _bitops(cells), _front(cells))
+    broad = _broad(cells)
+    known = colours(cells)
+    made = (_accuracy(broad, rows, known), _oscillation(cells), _bitops(broad, known), _front(cells, known))
     return tuple(one for one in made if one is not None)
+
+
+def _broad(cells: Sequence[Row]) -> list[Row]:
+    """Cells of the methods that were tried at several widths, if any were: a line needs two points."""
+    broad = [row for row in cells if any(one.title == row.title and one.bits != row.bits for one in cells)]
+    return broad or list(cells)
 
 
 def colours(cells: Sequence[Row]) -> dict[str, str]:
@@ -29,20 +37,20 @@ def colours(cells: Sequence[Row]) -> dict[str, str]:
     return {title: series(index) for index, title in enumerate(dict.fromkeys(row.title for row in cells))}
 
 
-def _accuracy(cells: Sequence[Row], rows: Sequence[Row]) -> Figure | None:
+def _accuracy(cells: Sequence[Row], rows: Sequence[Row], classes: dict[str, str]) -> Figure | None:
     def option(model: str, held: Sequence[Row]) -> Option | None:
-        widths, classes = _widths(held), colours(cells)
+        places = widths(held)
         given = [
-            Level(title, [_sample(held, "top1", title, one) for one in widths], classes[title])
+            Level(title, [_sample(held, "top1", title, one) for one in places], classes[title])
             for title in _titles(held)
         ]
         if not any(any(level.values) for level in given):
             return None
         floats = [row.top1 for row in rows if row.kind == "parent" and (row.model, row.bits) == (model, FLOAT)]
-        known = sample([one for one in floats if one is not None])
-        rules = [] if known is None else [(known.mean, f"float parent {known.mean:.1f} %")]
+        float_ = sample([one for one in floats if one is not None])
+        rules = [] if float_ is None else [(float_.mean, f"float parent {float_.mean:.1f} %")]
         said = Words(title=f"Accuracy by bits, {model}", about="A line a method", x="bits", y=METRICS["top1"].heading)
-        return Option(name=model, svg=levels(said, widths, given, rules))
+        return Option(name=model, svg=levels(said, places, given, rules))
 
     caption = f"Top-1 on the validation images after the last epoch, mean over seeds. {SPREAD}"
     return _figure("accuracy-bits", "Accuracy by bits", caption, _by_model(cells, option))
@@ -56,7 +64,7 @@ def _oscillation(cells: Sequence[Row]) -> Figure | None:
         titles = _titles(known)
         given = [
             Level(bits, [_sample(known, "oscillation", title, bits) for title in titles], series(index))
-            for index, bits in enumerate(_widths(known))
+            for index, bits in enumerate(widths(known))
         ]
         heading = METRICS["oscillation"].heading
         return Option(name=model, svg=ladder(Words(title=f"Oscillation, {model}", about="", x=heading), titles, given))
@@ -65,14 +73,14 @@ def _oscillation(cells: Sequence[Row]) -> Figure | None:
     return _figure("oscillation-method", "Oscillation by method", caption, _by_model(cells, option))
 
 
-def _bitops(cells: Sequence[Row]) -> Figure | None:
-    held = _named_once([one for one in _spots(cells, "gbitops", 1e9) if one.x.mean > 0])
+def _bitops(cells: Sequence[Row], known: dict[str, str]) -> Figure | None:
+    held = _named_once([one for one in _spots(cells, "gbitops", 1e9, known) if one.x.mean > 0])
     if len(held) < 2:
         return None
     said = Words(
         title="Accuracy against BitOPs", about="A dot a method and width", x="BitOPs an image", y="top-1, %", log_x=True
     )
-    classes = [(title, class_) for title, class_ in colours(cells).items() if any(class_ == one.class_ for one in held)]
+    classes = [(title, known[title]) for title in _titles(cells)]
     caption = (
         "Further up and further left is better. A product of w and a bits counts w a; the axis is logarithmic. "
         f"{SPREAD}"
@@ -80,10 +88,10 @@ def _bitops(cells: Sequence[Row]) -> Figure | None:
     return _figure("accuracy-bitops", "Accuracy against BitOPs", caption, [Option(svg=spots(said, held, classes))])
 
 
-def _front(cells: Sequence[Row]) -> Figure | None:
+def _front(cells: Sequence[Row], known: dict[str, str]) -> Figure | None:
     options = []
-    for bits in _widths(cells):
-        held = _spots([row for row in cells if row.bits == bits], "seconds", 1 / 60, colours(cells))
+    for bits in widths(cells):
+        held = _spots([row for row in cells if row.bits == bits], "seconds", 1 / 60, known)
         if len(held) < 2:
             continue
         held = [one._replace(name=one.says.partition(",")[0]) for one in held]
@@ -119,9 +127,9 @@ def pareto(given: Sequence[Spot]) -> list[Spot]:
     return front
 
 
-def _spots(cells: Sequence[Row], metric: str, unit: float, classes: dict[str, str] | None = None) -> list[Spot]:
+def _spots(cells: Sequence[Row], metric: str, unit: float, known: dict[str, str]) -> list[Spot]:
     """A dot a model, method and width that has both numbers."""
-    known, found = classes or colours(cells), []
+    found = []
     several = len({row.model for row in cells}) > 1
     for model, title, bits in dict.fromkeys((row.model, row.title, row.bits) for row in cells):
         mine = [row for row in cells if (row.model, row.title, row.bits) == (model, title, bits)]
@@ -153,10 +161,6 @@ def _figure(
 
 def _titles(cells: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(row.title for row in cells))
-
-
-def _widths(cells: Sequence[Row]) -> list[str]:
-    return list(dict.fromkeys(row.bits for row in cells))
 
 
 def _sample(cells: Sequence[Row], metric: str, title: str, bits: str) -> Sample | None:

@@ -8,7 +8,7 @@ from itertools import pairwise, product
 
 from stillbit.study.claims import Claim, Side, Term
 from stillbit.study.paired import Sample, Verdict, above, sample, within
-from stillbit.study.rows import Row, value
+from stillbit.study.rows import Row, value, widths
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,10 +52,10 @@ def judge(claim: Claim, rows: Sequence[Row]) -> list[Judged]:
 
 def _places(claim: Claim, cells: Sequence[Row]) -> Iterator[tuple[str, str]]:
     free_bits, free_model = (getattr(claim.terms[0], what) is None for what in ("bits", "model"))
-    widths = dict.fromkeys(row.bits for row in cells) if free_bits else [""]
+    places = widths(cells) if free_bits else [""]
     models = dict.fromkeys(row.model for row in cells) if free_model else [""]
     there = {(row.title, row.bits, row.model) for row in cells}
-    for bits, model in product(widths, models):
+    for bits, model in product(places, models):
         if all((t.title, t.bits or bits, t.model or model) in there for t in claim.terms):
             yield bits, model
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -89,6 +90,17 @@ METRICS = {
     )
 }
 COLUMNS = tuple(field.name for field in fields(Row))
+
+
+def width(bits: str) -> tuple[int, int]:
+    """Bits of weights and of activations; 32 of what is float."""
+    found = re.fullmatch(r"w(\d+)a(\d+)", bits.lower())
+    return (int(found[1]), int(found[2])) if found else (32, 32)
+
+
+def widths(rows: Sequence[Row]) -> list[str]:
+    """All bits that there are, the widest first, as the papers have them."""
+    return sorted(dict.fromkeys(row.bits for row in rows), key=width, reverse=True)
 
 
 def value(row: Row, metric: str) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stillbit.study.paired import LEAST, Sample, pooled, sample
-from stillbit.study.rows import METRICS, Metric, Row, value
+from stillbit.study.rows import METRICS, Metric, Row, value, widths
 
 
 def tables(rows: Sequence[Row], name: str, baseline: str | None) -> str:
@@ -47,21 +47,23 @@ def _metric(metric: Metric, cells: Sequence[Row], baseline: str | None) -> list[
     found = {key: held for key in _keys(cells) if (held := sample(_values(cells, metric.name, *key))) is not None}
     if not found:
         return []
-    widths = list(dict.fromkeys(row.bits for row in cells))
-    lines = _grid(f"### {metric.heading}", cells, widths, lambda title, bits: _cell(found.get((title, bits)), metric))
+    places = widths(cells)
+    lines = _grid(f"### {metric.heading}", cells, places, lambda title, bits: _cell(found.get((title, bits)), metric))
     if baseline is not None and any(title == baseline for title, _ in found):
         heading = f"Difference to {baseline}, the same seeds; ± half of the interval that holds its mean with 95 %:"
         others = [row for row in cells if row.title != baseline]
         if others:
-            lines += _grid(heading, others, widths, lambda title, bits: _beside(cells, metric, title, bits, baseline))
-    return [*lines, _noise(metric, found, widths)]
+            lines += _grid(heading, others, places, lambda title, bits: _beside(cells, metric, title, bits, baseline))
+    return [*lines, _noise(metric, found, places)]
 
 
-def _grid(heading: str, cells: Sequence[Row], widths: Sequence[str], words: object) -> list[str]:
+def _grid(heading: str, cells: Sequence[Row], places: Sequence[str], words: object) -> list[str]:
     assert callable(words)
-    lines = [f"{heading}\n", f"| method | {' | '.join(widths)} |", f"|---|{'---:|' * len(widths)}"]
+    lines = [f"{heading}\n", f"| method | {' | '.join(places)} |", f"|---|{'---:|' * len(places)}"]
     for title in dict.fromkeys(row.title for row in cells):
-        lines.append(f"| {title} | {' | '.join(words(title, bits) for bits in widths)} |")
+        held = [words(title, bits) for bits in places]
+        if any(held):
+            lines.append(f"| {title} | {' | '.join(held)} |")
     lines[-1] += "\n"
     return lines
 
@@ -100,9 +102,9 @@ def _beside(cells: Sequence[Row], metric: Metric, title: str, bits: str, baselin
     return f"{clear}{mean} ± {found.half:,.{metric.digits}f}{clear} ({found.seeds})"
 
 
-def _noise(metric: Metric, found: dict[tuple[str, str], Sample], widths: Sequence[str]) -> str:
+def _noise(metric: Metric, found: dict[tuple[str, str], Sample], places: Sequence[str]) -> str:
     """What seeds alone do, in one number a width."""
-    each = [(bits, pooled([one for (_, at), one in found.items() if at == bits])) for bits in widths]
+    each = [(bits, pooled([one for (_, at), one in found.items() if at == bits])) for bits in places]
     said = ", ".join(f"{spread:,.{metric.digits}f} at {bits}" for bits, spread in each if spread is not None)
     if not said:
         return "No spread is known: a cell has one seed.\n"
