@@ -72,6 +72,8 @@ class Settings:
     rounds: int = 9
     threads: int = 1
     device: str = "cpu"
+    only: tuple[str, ...] = ()
+    """Variants by name; all of them if none is named."""
     output: Path | None = None
     """A folder: the result goes there as JSON and Markdown."""
 
@@ -119,7 +121,10 @@ def main(settings: Settings) -> None:
 
 def compare(settings: Settings) -> list[Result]:
     """All variants, taking turns."""
-    steps = {name: make(settings) for name, make in VARIANTS.items()}
+    wanted = {PLAIN, *(settings.only or VARIANTS)}
+    if unknown := wanted - VARIANTS.keys():
+        raise SystemExit(f"there is no {', '.join(unknown)}: --only takes {', '.join(VARIANTS)}")
+    steps = {name: make(settings) for name, make in VARIANTS.items() if name in wanted}
     for step in steps.values():
         step()
     plain = steps.pop(PLAIN)
