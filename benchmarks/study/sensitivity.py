@@ -141,9 +141,9 @@ def line(claim: str, bits: str, apart: list[float]) -> str:
     """A row of the verdicts."""
     found = sample(apart)
     assert found is not None
-    half = "" if found.half is None else f" ± {found.half:.2f}"
-    each = " ".join(f"{one:+.2f}" for one in apart)
-    return f"| {claim} | {bits} | **{above(apart)}** | {found.mean:+.2f}{half} | {each} |"
+    half = "" if found.half is None else f" ± {found.half:.2g}"
+    each = " ".join(f"{one:+.2g}" for one in apart)
+    return f"| {claim} | {bits} | **{above(apart)}** | {found.mean:+.2g}{half} | {each} |"
 
 
 def ends(rows: list[dict[str, Any]], run: str, bits: str) -> float:
