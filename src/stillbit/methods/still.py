@@ -17,7 +17,7 @@ from stillbit.train.settings import OptimSettings, ScheduleSettings
 
 
 def still() -> Recipe:
-    """Scales from statistics that fit the width, offsets, stored labels, and bins pulled together (our own)."""
+    """Statistical scales that fit the width, offsets, stored labels, and calm bins (our own)."""
     return Recipe(
         method="still",
         quant=QuantSettings(bits="w4a4", weight="statsq", reach="bits", activation="lsq+"),
