@@ -17,10 +17,11 @@ import stillbit
 from stillbit.layers.linear import QuantLinear
 from stillbit.layers.walk import quantized, quantizers
 from stillbit.surgery.swap import record_of
-from tests.surgery import tiny
+from tests.surgery import tiny, tiny_hf
 
-FAMILIES = tuple(tiny.FAMILIES)
-WHOLE = ("vit", "deit", "registers", "swin", "swin_v2", "eva", "beit", "sret", "mixer")
+MAKE = {**tiny.FAMILIES, **tiny_hf.FAMILIES}
+FAMILIES = tuple(MAKE)
+WHOLE = ("vit", "deit", "registers", "swin", "swin_v2", "eva", "beit", "sret", "mixer", *tiny_hf.FAMILIES)
 CONVOLUTIONAL = ("timm_resnet", "timm_vgg", "vision_resnet", "vision_vgg")
 STAYS_FLOAT = {
     "cait": {
@@ -39,7 +40,7 @@ every_family = pytest.mark.parametrize("family", FAMILIES)
 
 def float_model(family: str) -> nn.Module:
     torch.manual_seed(3)
-    model = tiny.FAMILIES[family]()
+    model = MAKE[family]()
     with torch.no_grad():  # timm starts biases, tokens and branches at zero: what is dropped would not be missed
         for name, parameter in model.named_parameters():
             if parameter.dim() < 2 or "token" in name:
@@ -57,7 +58,7 @@ def _calibrated(family: str, plan: str) -> nn.Module:
 @lru_cache
 def _fresh(family: str) -> nn.Module:
     torch.manual_seed(9)
-    return stillbit.quantize(tiny.FAMILIES[family](), "w4a4")
+    return stillbit.quantize(MAKE[family](), "w4a4")
 
 
 def fresh(family: str) -> Any:
@@ -183,7 +184,7 @@ def test_a_quantized_checkpoint_loads_strictly_before_any_forward_pass(family: s
 def test_what_is_saved_is_loaded_to_the_bit(family: str, tmp_path: Path) -> None:
     model = calibrated(family).eval()
     path = stillbit.save(model, tmp_path / "model.safetensors")
-    loaded = stillbit.load(path, tiny.FAMILIES[family]()).eval()
+    loaded = stillbit.load(path, MAKE[family]()).eval()
     assert same_numbers(dict(loaded.state_dict()), dict(model.state_dict()))
     assert torch.equal(output(loaded, tiny.images()), output(model, tiny.images()))
     assert repr(loaded) == repr(model) and record_of(loaded) == record_of(model)
@@ -229,7 +230,7 @@ def test_a_deep_copy_is_a_model_of_its_own(family: str) -> None:
 @every_family
 def test_a_model_without_numbers_can_be_quantized(family: str) -> None:
     with torch.device("meta"):
-        model = tiny.FAMILIES[family]()
+        model = MAKE[family]()
     ghost = stillbit.quantize(model, "w4a4")
     assert all(t.is_meta for t in (*ghost.parameters(), *ghost.buffers()))
     shapes = {name: tuple(t.shape) for name, t in ghost.state_dict().items()}

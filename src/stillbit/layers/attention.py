@@ -95,6 +95,11 @@ class QuantAttention(QuantLayer):
         mixed = inner(latent(self.probability_quantizer, p), latent(self.value_quantizer, v).mT)
         return mixed.transpose(1, 2).flatten(2)
 
+    @property
+    def width(self) -> int:
+        """Channels of a head, on their way to ``proj``."""
+        return self.proj.in_features // self.num_heads
+
     def is_float(self) -> bool:
         """Whether the float class can run: both products are float, and the linears look after themselves."""
         operands = tuple(getattr(self, role) for role in self.roles)

@@ -18,6 +18,14 @@ HEADED: dict[str, tuple[tuple[str, ...], int]] = {
     "q_proj": (("query",), 0),
     "k_proj": (("key",), 0),
     "v_proj": (("value",), 0),
+    "o_proj": (("proj",), 1),
+    "query": (("query",), 0),
+    "key": (("key",), 0),
+    "value": (("value",), 0),
+    "q_lin": (("query",), 0),
+    "k_lin": (("key",), 0),
+    "v_lin": (("value",), 0),
+    "out_lin": (("proj",), 1),
     "qk": (("query-key",), 0),
     "v": (("value",), 0),
     "gate": (("gate",), 0),
@@ -25,6 +33,9 @@ HEADED: dict[str, tuple[tuple[str, ...], int]] = {
 }
 """What lies in the linears of an attention, by their names there: the roles, one behind the other, and the axis of the
 heads inside each (rows make heads, the columns of a projection take them in)."""
+
+HEADS = ("num_heads", "num_attention_heads", "n_heads")
+"""What attentions call the number of their heads."""
 
 
 class Piece(NamedTuple):
@@ -82,7 +93,7 @@ def pieces(name: str, parent: nn.Module, weight: Float[Tensor, "*shape"]) -> tup
     """The pieces of the weight of the layer ``name``, quantized or float, which is a child of ``parent``."""
     child = name.rpartition(".")[2]
     roles, axis = HEADED.get(child, ((), 0))
-    heads = getattr(parent, "num_heads", None)
+    heads = next((getattr(parent, name) for name in HEADS if hasattr(parent, name)), None)
     if child in ("k_proj", "v_proj"):
         heads = getattr(parent, "num_kv_heads", None) or heads
     length = weight.size(axis)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import prod
@@ -109,7 +109,7 @@ def _all_or_nothing(modules: Sequence[nn.Module]) -> Iterator[None]:
 
 def _run(model: nn.Module, batch: Any) -> None:
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    if isinstance(batch, dict):
+    if isinstance(batch, Mapping):  # a tokenizer's batch is one, and no dict
         model(**{k: v.to(device) if isinstance(v, Tensor) else v for k, v in batch.items()})
         return
     first = batch[0] if isinstance(batch, tuple | list) and batch else batch

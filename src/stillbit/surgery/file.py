@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from stillbit.layers.walk import quantized
-from stillbit.surgery import timm_names
+from stillbit.surgery import hf_folder, timm_names
 from stillbit.surgery.plan import Plan, spec_from
 from stillbit.surgery.resample import resample
 from stillbit.surgery.settings import settings_of
@@ -29,11 +29,18 @@ FORMAT = 1
 
 
 def save(model: nn.Module, path: str | os.PathLike[str]) -> Path:
-    """Write weights, scales and structure to ``path`` (a .safetensors file), all of it or nothing."""
+    """Write weights, scales and structure to ``path`` (a .safetensors file), all of it or nothing.
+
+    For a model of transformers ``path`` may be a folder: it then gets a config.json too, and is all that `load` needs.
+    """
     record = record_of(model)
     target = Path(path)
     if not target.parent.is_dir():
         raise ValueError(f"there is no folder {target.parent}: make it first")
+    in_folder = hf_folder.is_wanted(model, target)
+    if in_folder:
+        target.mkdir(exist_ok=True)
+        target = target / hf_folder.FILE
     if target.is_dir():
         raise ValueError(f"{target} is a folder: name a file, such as {target / 'model.safetensors'}")
     tensors = {k: v.detach().contiguous().cpu().clone() for k, v in model.state_dict().items()}
@@ -59,19 +66,22 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> Path:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+    if in_folder:
+        hf_folder.write_config(model, target.parent)
     return target
 
 
 def load(path: str | os.PathLike[str], model: M | None = None, *, img_size: int | tuple[int, int] | None = None) -> M:
     """The quantized model that `save` wrote, in the mode (training or not) it was in.
 
-    A model of timm's is built from its name; for any other pass the float ``model`` it was made from (its numbers do
-    not matter, and it is left as it is). ``img_size`` asks for a model of another image size than the file's, as
-    `resample` makes it.
+    A model of timm's is built from its name, one of transformers from the config.json of its folder; for any other pass
+    the float ``model`` it was made from (its numbers do not matter, and it is left as it is). ``img_size`` asks for a
+    model of another image size than the file's, as `resample` makes it.
     """
     if isinstance(path, nn.Module):
         raise ValueError("the path comes first: load(path, model)")
     source = Path(path)
+    source = source / hf_folder.FILE if hf_folder.is_one(source) else source
     about = _about(source)
     tensors = _tensors(source, about)
     chosen = {name: spec_from(data) for name, data in about["chosen"].items()}
@@ -83,8 +93,8 @@ def load(path: str | os.PathLike[str], model: M | None = None, *, img_size: int 
         raise ValueError(f"{source} holds another model ({about['class']}): {error}") from None
     _compare(source, about, built.state_dict(), tensors)
     _compare_settings(source, about, _functional(_settings(built)))
-    # A model built here takes the file's number types too; one that was given keeps its own types, devices and ties.
-    built.load_state_dict(tensors, assign=model is None)
+    # A model of timm's takes the file's number types too; any other keeps its own types, devices and ties.
+    built.load_state_dict(tensors, assign=about["model"] is not None and model is None)
     built = built.train(about["training"])
     return built if img_size is None else resample(built, img_size)  # type: ignore[return-value]
 
@@ -141,14 +151,15 @@ def _float_model(model: nn.Module | None, about: dict[str, Any], source: Path, t
             raise ValueError("load takes the float model, and this one is quantized already: load(path, float_model)")
         return deepcopy(model)
     made = about["model"]
-    if made is None:
+    described = made is None and hf_folder.is_one(source.parent)
+    if made is None and not described:
         raise ValueError(
             f"{source} holds a {about['class']} that timm cannot build by name: "
             "pass the float model it was made from, load(path, model=your_model)"
         )
     # Buffers that no file holds take the number type of the weights.
     kinds = {t.dtype for k, t in tensors.items() if t.is_floating_point() and "_quantizer." not in k}
-    built = timm_names.create(made)
+    built = hf_folder.build(source.parent) if described else timm_names.create(made)
     return built.to(kinds.pop()) if len(kinds) == 1 else built
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from stillbit.layers.base import QuantLayer
 from stillbit.layers.merged_attention import MergedAttention
 from stillbit.layers.walk import quantized
 from stillbit.quantizers.base import Quantizer
+from stillbit.surgery.hf import is_foreign
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ def count(model: nn.Module, example: Any = None) -> Macs:
     ghost = without_numbers(model).eval().requires_grad_(False)
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
-        ghost(**inputs) if isinstance(inputs, dict) else ghost(inputs)
+        ghost(**inputs) if isinstance(inputs, Mapping) else ghost(inputs)
     flops = {k: sum(v.values()) // 2 for k, v in counter.get_flop_counts().items()}
     prefix = f"{type(ghost).__name__}."
     inside = {k.removeprefix(prefix): v for k, v in flops.items() if k != "Global"}
@@ -71,8 +73,10 @@ def _inputs(model: nn.Module, example: Any) -> Any:
         example = example_of(model)
     if example is None:
         raise ValueError("the model does not say what it takes in: pass example=one_batch")
-    if isinstance(example, dict):
-        return {k: v.to("meta") if isinstance(v, Tensor) else v for k, v in example.items()}
+    if isinstance(example, Mapping):
+        # A mask takes part in no product, and transformers asks for its numbers, which are not there.
+        kept = {k: v for k, v in example.items() if not (k == "attention_mask" and is_foreign(model))}
+        return {k: v.to("meta") if isinstance(v, Tensor) else v for k, v in kept.items()}
     return example.to("meta")
 
 
@@ -112,8 +116,7 @@ def _on_codes(layer: QuantLayer) -> bool:
         whole = not _by_element(inputs.get("input"), -1, layer.qk.in_features)
         return {"query", "value", "probability"} <= set(held) and "input" in inputs and whole
     if isinstance(layer, QuantAttention):
-        width = layer.proj.in_features // layer.num_heads
-        summed = any(_by_element(held.get(role), -1, width) for role in ("query", "key"))
+        summed = any(_by_element(held.get(role), -1, layer.width) for role in ("query", "key"))
         keys = _by_element(held.get("value"), -2, None) or _by_element(held.get("probability"), -1, None)
         return {"query", "key", "value", "probability"} <= set(held) and not summed and not keys
     if "weight" not in held or not ("input" in held or layer.shares_input):

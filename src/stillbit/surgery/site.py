@@ -28,7 +28,8 @@ class Site:
 
     ``range`` is what is known of the input; ``heads`` where heads lie in the weight; ``tokens`` how many tokens enter,
     if that is fixed; ``num_heads`` and ``width`` describe an attention, ``width`` being the channels of one head;
-    ``runs`` is how often the module runs in one forward pass.
+    ``runs`` is how often the module runs in one forward pass; ``refusal`` why it must stay float, said to a plan that
+    wants it otherwise.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Site:
     width: int = 0
     runs: int = 1
     merge: Callable[[nn.Module], nn.Module] | None = field(default=None, compare=False)
+    refusal: str = ""
 
     @property
     def is_attention(self) -> bool:

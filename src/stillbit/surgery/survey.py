@@ -13,10 +13,10 @@ from typing import Any
 from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
 
-from stillbit.surgery import cnn, sret, timm_eva, timm_swin, timm_vit
+from stillbit.surgery import cnn, hf, sret, timm_eva, timm_swin, timm_vit
 from stillbit.surgery.site import Site, Survey, weight_site
 
-FAMILIES = (cnn.claim, timm_vit.claim, timm_swin.claim, timm_eva.claim, sret.claim)
+FAMILIES = (cnn.claim, timm_vit.claim, timm_swin.claim, timm_eva.claim, sret.claim, hf.claim)
 WEIGHT_LAYERS = (nn.Linear, nn.Conv2d, nn.Embedding)
 OTHER_LAYERS = (
     nn.Conv1d,
@@ -29,7 +29,9 @@ OTHER_LAYERS = (
     nn.Bilinear,
 )
 """Layers of torch that multiply and have no quantized counterpart here."""
-MATMUL = re.compile(r"scaled_dot_product_attention|multi_head_attention_forward|\bmatmul\(|\bbmm\(|einsum\(| @ ")
+MATMUL = re.compile(
+    r"scaled_dot_product_attention|multi_head_attention_forward|ALL_ATTENTION_FUNCTIONS|\bmatmul\(|\bbmm\(|einsum\(| @ "
+)
 
 
 def survey(model: nn.Module) -> Survey:
@@ -52,6 +54,7 @@ def survey(model: nn.Module) -> Survey:
         elif isinstance(module, OTHER_LAYERS):
             floats[name] = f"there is no quantized {type(module).__name__}"
         elif _multiplies(_class(module)):
+            found.update((site.name, site) for site in hf.refused(name, module))
             floats[name] = f"the products inside {type(module).__name__} are known to no family"
     ordered = [found[name] for name, _ in model.named_modules() if name in found]
     return Survey(_with_ends(model, ordered), floats)
@@ -64,11 +67,18 @@ def _with_ends(model: nn.Module, sites: list[Site]) -> list[Site]:
     if not weights:
         return sites
     names = {s.name for s in weights}
-    first = _listed(config.get("first_conv")) & names or {weights[0].name}
-    classifiers = _classifiers(model)
-    last = {s.name for s in weights if any(s.module is c for c in classifiers)} or {weights[-1].name}
-    ends = {**dict.fromkeys(last, ("last",)), **dict.fromkeys(first, ("first",))}
+    claimed = any("first" in s.roles for s in sites)
+    first = set() if claimed else _listed(config.get("first_conv")) & names or {weights[0].name}
+    ends = {**dict.fromkeys(_last(model, weights), ("last",)), **dict.fromkeys(first, ("first",))}
     return [replace(s, roles=(*ends.get(s.name, ()), *s.roles)) for s in sites]
+
+
+def _last(model: nn.Module, weights: list[Site]) -> set[str]:
+    """The names of the classifiers, or of the layer that was registered last."""
+    heads = _classifiers(model)
+    named = {s.name for s in weights if any(s.module is head for head in heads)}
+    foreign = hf.classifiers(model, [s.name for s in weights])
+    return named or ({weights[-1].name} if foreign is None else foreign)
 
 
 def _listed(names: Any) -> set[str]:
@@ -166,9 +176,10 @@ def _defined(kind: type) -> tuple[ast.FunctionDef, ...]:
 
 @cache
 def _weights_read(kind: type) -> frozenset[str]:
-    """Paths of the children whose ``self.PATH.weight`` a class reads itself."""
-    nodes = (n for method in _methods(kind) for n in ast.walk(method))
-    paths = (_path(n.value) for n in nodes if isinstance(n, ast.Attribute) and n.attr == "weight")
+    """Paths of the children whose ``self.PATH.weight`` a class reads itself; its type and its place are no numbers."""
+    nodes = [n for method in _methods(kind) for n in ast.walk(method) if isinstance(n, ast.Attribute)]
+    asked = {id(n.value) for n in nodes if n.attr in ("dtype", "device")}
+    paths = (_path(n.value) for n in nodes if n.attr == "weight" and id(n) not in asked)
     return frozenset(path for path in paths if path)
 
 

@@ -19,6 +19,7 @@ from stillbit.layers.walk import quantized
 from stillbit.quantizers.base import Quantizer
 from stillbit.quantizers.granularity import per_channel
 from stillbit.quantizers.spec import Range, build
+from stillbit.surgery import hf_positions
 from stillbit.surgery.plan import AttentionSpec, LayerSpec, Plan
 from stillbit.surgery.site import Headed, Site, Survey
 from stillbit.surgery.survey import survey
@@ -76,6 +77,7 @@ def dequantize(model: M, *, inplace: bool = False) -> M:
     floats = {id(layer): layer.release() for _, layer in quantized(target)}
     target = floats.get(id(target), target)  # type: ignore[assignment]
     _put(target, floats)
+    hf_positions.unwatch(target)
     target.__dict__.pop("_stillbit", None)
     return target
 
@@ -112,6 +114,7 @@ def _swapped(model: M, swaps: Mapping[int, QuantLayer], record: Record) -> M:
     """``model`` with its sites replaced, and the record of it."""
     target = swaps.get(id(model), model)
     _put(target, swaps)
+    hf_positions.watch(target)
     target.__dict__["_stillbit"] = record
     return target  # type: ignore[return-value]
 
@@ -167,8 +170,10 @@ def _weighted(site: Site, spec: LayerSpec) -> QuantLayer:
 def _attention(site: Site, spec: AttentionSpec, chosen: Chosen) -> QuantLayer:
     module = site.module
     assert issubclass(site.layer, QuantAttention), "attention sites hold attention layers"
+    if site.refusal:
+        raise ValueError(site.refusal)
     merged = _merged(site, chosen) if spec.merge else None
-    weight: torch.Tensor = module.get_submodule("proj").weight  # type: ignore[assignment]
+    weight = next(module.parameters())
     parts: dict[str, Quantizer | None] = {}
     rectifiers = _rectifiers(site, weight) if spec.rectify else {}
     # A merged query has the channels of the input; the probabilities have a column a key.
@@ -210,8 +215,8 @@ def _merged(site: Site, chosen: Chosen) -> MergedAttention:
     """The merged attention, its two linears quantized as the plan wants the fused one."""
     if site.merge is None:
         raise ValueError(
-            f"{type(site.module).__name__} cannot merge query and key, between which more stands than a product "
-            "(a cosine, a rotation, biases apart): use merge=False"
+            f"{type(site.module).__name__} cannot merge query and key, which are layers of their own or have more than "
+            "a product between them (a cosine, a rotation, biases apart): use merge=False"
         )
     merged = site.merge(site.module)
     assert isinstance(merged, MergedAttention), "a family merges into a merged attention"

@@ -90,9 +90,14 @@ def _after(mlp: Any) -> Range:
     """What is known of the input of fc2: what the activation makes, unless a norm or a gate stands behind it."""
     if type(mlp) is not Mlp or not isinstance(mlp.norm, nn.Identity):
         return "signed"
-    if isinstance(mlp.act, nn.ReLU | nn.ReLU6):
+    return range_behind(mlp.act)
+
+
+def range_behind(activation: Any) -> Range:
+    """What is known of a tensor that an activation function has made."""
+    if isinstance(activation, nn.ReLU | nn.ReLU6):
         return "unsigned"
-    return "shifted" if isinstance(mlp.act, nn.GELU | nn.SiLU) or "GELU" in type(mlp.act).__name__ else "signed"
+    return "shifted" if isinstance(activation, nn.GELU | nn.SiLU) or "GELU" in type(activation).__name__ else "signed"
 
 
 def tokens_of(model: Any) -> int | None:
