@@ -142,6 +142,7 @@ def test_a_step_compiled_to_machine_code_equals_eager(family: str) -> None:
     assert_compiled_equals_eager(family, "inductor")
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # torch hides it itself
 @pytest.mark.slow
 def test_compiled_blocks_equal_eager() -> None:
     torch._dynamo.reset()
