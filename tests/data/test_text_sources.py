@@ -25,7 +25,7 @@ def test_one_root_holds_all_tasks_of_glue(tmp_path: Path) -> None:
 def test_a_table_of_ones_own_is_read_by_the_names_of_its_columns(tmp_path: Path) -> None:
     tsv(tmp_path, "train.tsv", "id\tquestion\treply\tfits\n7\tWho?\tHe.\tyes\n")
     own: dict[str, Any] = {"data_dir": tmp_path, "columns": ("question", "reply"), "label_column": "fits"}
-    texts = open_texts(TextSettings(task="classify", labels=("no", "yes"), **own), "train")
+    texts = open_texts(TextSettings(task="classify", class_names=("no", "yes"), **own), "train")
     assert texts.first == ("Who?",) and texts.second == ("He.",) and texts.targets.tolist() == [1]
     with pytest.raises(ValueError, match="line 2: the label 'yes' is no number"):
         open_texts(TextSettings(task="regress", **own), "train")
@@ -72,7 +72,7 @@ def test_what_the_package_saved_is_recognised(tmp_path: Path) -> None:
         ({"task": "rte", "text_seed": 1}, "rte is read, not generated: leave out --text-seed"),
         ({"task": "classify"}, "to classify texts of your own, name their column"),
         ({"task": "classify", "columns": ("a",)}, "a task has two labels or more, each once, got none"),
-        ({"task": "regress", "columns": ("a",), "labels": ("x", "y")}, "has no labels: leave out --labels"),
+        ({"task": "regress", "columns": ("a",), "class_names": ("x", "y")}, "has no labels: leave out --class-names"),
         ({"task": "entailment", "dataset": "hfds/x"}, "are generated, not read: leave out --dataset"),
         ({"task": "entailment", "corrupt": "skip"}, "are generated, not read: leave out --corrupt"),
         ({"task": "nli"}, "unknown task 'nli': did you mean"),

@@ -63,9 +63,10 @@ def run(words: Sequence[str]) -> int:
         return 0
     for name, reason in left_out.items():
         console.print(f"left out: {name} ({reason})", markup=False, highlight=False, soft_wrap=True)
+    shown = "  ".join(f"{name} [bold]{scores[name]:.2f} %[/]" for name in scores if name not in ("eval_loss", "images"))
+    what = "examples" if recipe.reads else "images"
     console.print(
-        f"top1 [bold]{scores['top1']:.2f} %[/]  top5 {scores['top5']:.2f} %  loss {scores['eval_loss']:.4f}  "
-        f"on {scores['images']:,.0f} images  ({target.about})",
+        f"{shown}  loss {scores['eval_loss']:.4f}  on {scores['images']:,.0f} {what}  ({target.about})",
         highlight=False,
         soft_wrap=True,
     )

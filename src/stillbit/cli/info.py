@@ -79,7 +79,8 @@ def _of_run(folder: Path) -> dict[str, Any]:
     said["epochs"] = f"{max(len(rows) - 1, 0)} of {recipe['schedule']['epochs']}"
     if len(rows) > 1:
         last = dict(zip(rows[0].split(","), rows[-1].split(","), strict=True))
-        said["last"] = f"top1 {float(last['top1']):.2f} %, loss {float(last['eval_loss']):.4f}"
+        judged = "score" if "score" in last else "top1"
+        said["last"] = f"{judged} {float(last[judged]):.2f} %, loss {float(last['eval_loss']):.4f}"
     return said
 
 

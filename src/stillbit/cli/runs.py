@@ -37,14 +37,22 @@ def run(words: Sequence[str]) -> int:
         console.print_json(data=rows)
         return 0
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("run", "method", "model", "bits"):
-        table.add_column(column, no_wrap=True)
-    for column in ("top1", "epochs", "size", "trained in"):
-        table.add_column(column, justify="right", no_wrap=True)
+    reads = any(row["task"] for row in rows)
+    columns = {name: heading for name, heading in COLUMNS.items() if reads or name not in ("task", "score")}
+    for name, heading in columns.items():
+        table.add_column(heading, justify="right" if name in NUMBERS else "left", no_wrap=True)
     for row in rows:
-        table.add_row(*(_words(name, row[name]) for name in row))
+        table.add_row(*(_words(name, row[name]) for name in columns))
     console.print(table)
     return 0
+
+
+COLUMNS = {
+    **{name: name for name in ("run", "method", "model", "task", "bits", "top1", "score", "epochs")},
+    "bytes": "size",
+    "seconds": "trained in",
+}
+NUMBERS = ("top1", "score", "epochs", "bytes", "seconds")
 
 
 def _runs(folder: Path) -> list[Path]:
@@ -65,8 +73,10 @@ def _row(folder: Path) -> dict[str, Any]:
         "run": str(folder),
         "method": recipe["method"],
         "model": recipe["model"]["model"],
+        "task": recipe.get("text", {}).get("task", ""),
         "bits": _bits(recipe, result),
         "top1": result.get("top1"),
+        "score": result.get("score"),
         "epochs": result.get("epochs"),
         "bytes": result.get("weight_bytes"),
         "seconds": result.get("seconds"),
@@ -84,9 +94,9 @@ def _bits(recipe: dict[str, Any], result: dict[str, Any]) -> str:
 
 def _words(name: str, value: Any) -> str:
     if value is None:
-        return "not ended" if name == "top1" else ""
+        return "not ended" if name == "epochs" else ""
     if name == "seconds":
         return f"{value:.0f} s" if value < 600 else f"{value / 3600:.1f} h"
     if name == "bytes":
         return f"{value / 1e3:.0f} kB" if value < 1e6 else f"{value / 1e6:.2f} MB"
-    return f"{value:.2f} %" if name == "top1" else str(value)
+    return f"{value:.2f} %" if name in ("top1", "score") else str(value)

@@ -46,7 +46,8 @@ def run(words: Sequence[str]) -> int:
         stopped = f"Stopped, and saved in {result.folder}: the same command with --resume auto goes on."
         console.print(stopped, highlight=False, soft_wrap=True)
         return 128 + result.signal
-    best = f"Best top1 {result.best['top1']:.2f} %, after epoch {result.best['epoch']}."
+    name = "score" if "score" in result.best else "top1"
+    best = f"Best {name} {result.best[name]:.2f} %, after epoch {result.best['epoch']}."
     console.print(f"{best} The model is {result.model}", highlight=False, soft_wrap=True)
     return 0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -21,3 +21,13 @@ class Batch(NamedTuple):
     """What a teacher said, where that was stored: the classes it lists (None if it lists all of them) ..."""
     probabilities: Float[Tensor, "n k"] | None = None
     """... and how likely it finds each."""
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """What a model is called with."""
+        return (self.images,)
+
+
+def logits_of(answer: Any) -> Any:
+    """What a model answers with: a tensor (or two, of a model with two heads), or what transformers wraps it in."""
+    return getattr(answer, "logits", answer)

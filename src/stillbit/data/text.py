@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, final
 
 import numpy as np
@@ -16,6 +16,8 @@ from stillbit.data.order import PADDED, Key, Order, Steps
 from stillbit.data.text_order import Bucketed
 from stillbit.data.text_settings import TextSettings
 from stillbit.data.text_tokens import Tokens
+
+NAMES = ("input_ids", "attention_mask", "token_type_ids")
 
 
 class TextBatch(NamedTuple):
@@ -36,6 +38,15 @@ class TextBatch(NamedTuple):
         """What a model is called with."""
         return (self.ids, self.mask) if self.types is None else (self.ids, self.mask, self.types)
 
+    @property
+    def named(self) -> dict[str, Tensor]:
+        """The same, by the names that transformers has for them."""
+        return dict(zip(NAMES, self.inputs, strict=False))
+
+
+Answers = Callable[[Int[np.ndarray, "n"]], tuple[Int[Tensor, "n k"] | None, Float[Tensor, "n k"]]]
+"""From the numbers of examples to what a teacher said of each: the classes it lists, and how likely it finds them."""
+
 
 @final
 class TextLoader:
@@ -53,7 +64,10 @@ class TextLoader:
         training: bool = False,
         seed: int = 0,
         place: Place | None = None,
+        answers: Answers | None = None,
     ) -> None:
+        """``answers`` are those of a teacher, where they were stored."""
+        self.answers = answers
         self.tokens, self.training, self.place = tokens, training, place or Place()
         self.multiple = settings.pad_multiple
         rank, world, count = self.place.rank, self.place.world, len(tokens)
@@ -105,10 +119,18 @@ class TextLoader:
             None if types is None else self._moved(types.astype(np.int64)),
             self._moved(targets),
             self._moved(numbers),
+            *self._said(numbers),
         )
 
-    def _moved(self, array: np.ndarray) -> Tensor:
-        tensor = torch.from_numpy(array)
+    def _said(self, numbers: Int[np.ndarray, n]) -> tuple[Tensor | None, Tensor | None]:
+        """What a teacher said, where that was stored."""
+        if self.answers is None:
+            return None, None
+        classes, probabilities = self.answers(numbers)
+        return None if classes is None else self._moved(classes), self._moved(probabilities)
+
+    def _moved(self, array: np.ndarray | Tensor) -> Tensor:
+        tensor = torch.as_tensor(array)
         if torch.device(self.place.device).type == "cuda":
             tensor = tensor.pin_memory()
         return tensor.to(self.place.device, non_blocking=True)

@@ -85,7 +85,7 @@ def _labels(task: TextTask, table: Any, column: str, origin: str) -> list[object
     if names is not None and len(names) != len(task.labels):
         raise ValueError(
             f"{origin} has the labels {', '.join(names[:6])} and {task.name} {', '.join(task.labels)}: "
-            f"choose the task that it is for, or --task classify --labels {' '.join(names[:6])}"
+            f"choose the task that it is for, or --task classify --class-names {' '.join(names[:6])}"
         )
     return labels
 

@@ -13,15 +13,19 @@ from stillbit.data.text_tasks import GENERATED, TRAIN, VALIDATION, TextTask, fin
 def task_of(settings: TextSettings) -> TextTask:
     """The task that the settings name."""
     if settings.task not in ("classify", "regress"):
-        _refuse_idle(settings, ("columns", "label_column", "labels"), f"{settings.task} knows its columns and labels")
+        _refuse_idle(
+            settings, ("columns", "label_column", "class_names"), f"{settings.task} knows its columns and labels"
+        )
         return find_task(settings.task)
     if not settings.columns:
         raise ValueError(f"to {settings.task} texts of your own, name their column: --columns text")
     if settings.task == "regress":
-        if settings.labels:
-            raise ValueError("what is regressed is a number and has no labels: leave out --labels, or --task classify")
+        if settings.class_names:
+            raise ValueError(
+                "what is regressed is a number and has no labels: leave out --class-names, or --task classify"
+            )
         return own_task(settings.columns, settings.label_column, None)
-    return own_task(settings.columns, settings.label_column, settings.labels)
+    return own_task(settings.columns, settings.label_column, settings.class_names)
 
 
 def splits_of(settings: TextSettings) -> tuple[str, ...]:

@@ -87,7 +87,7 @@ def own_task(columns: tuple[str, ...], label: str, labels: tuple[str, ...] | Non
         raise ValueError(f"the column {label} is named as a text and as the label: --label-column COLUMN")
     if labels is not None and (len(labels) < 2 or len(set(labels)) < len(labels)):
         raise ValueError(
-            f"a task has two labels or more, each once, got {', '.join(labels) or 'none'}: --labels no yes"
+            f"a task has two labels or more, each once, got {', '.join(labels) or 'none'}: --class-names no yes"
         )
     metrics = ("pearson", "spearman") if labels is None else ("accuracy",)
     name = "regress" if labels is None else "classify"

@@ -127,16 +127,18 @@ def fetch_pieces(name: str) -> Pieces:
 
 
 def write_pieces(pieces: Pieces, folder: Path, longest: int) -> None:
-    """Write a WordPiece tokenizer so that transformers reads it as BERT's, for models of ``longest`` positions."""
+    """Write a tokenizer so that transformers reads it (WordPiece as BERT's), for models of ``longest`` positions."""
+    said = json.loads(pieces.tokenizer.to_str())
     vocabulary = sorted(pieces.tokenizer.get_vocab().items(), key=lambda pair: pair[1])
-    names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), SPECIAL, strict=True))
-    config = {"tokenizer_class": "BertTokenizer", "do_lower_case": True, "model_max_length": longest, **names}
+    config = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": longest}
+    written = {_TOKENIZER: pieces.tokenizer.to_str(pretty=True) + "\n"}
+    if said["model"]["type"] == "WordPiece" and set(SPECIAL) <= {piece for piece, _ in vocabulary}:
+        lower = bool((said["normalizer"] or {}).get("lowercase"))
+        names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), SPECIAL, strict=True))
+        config |= {"tokenizer_class": "BertTokenizer", "do_lower_case": lower, **names}
+        written[_VOCABULARY] = "".join(f"{piece}\n" for piece, _ in vocabulary)
+    written[_CONFIG] = json.dumps(config, indent=2) + "\n"
     folder.mkdir(parents=True, exist_ok=True)
-    written = {
-        _VOCABULARY: "".join(f"{piece}\n" for piece, _ in vocabulary),
-        _CONFIG: json.dumps(config, indent=2) + "\n",
-        _TOKENIZER: pieces.tokenizer.to_str(pretty=True) + "\n",
-    }
     for name, text in written.items():
         with whole(folder / name) as path:
             path.write_text(text, encoding="utf-8")

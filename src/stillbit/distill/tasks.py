@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from stillbit.data.batch import Batch
+from stillbit.data.batch import Batch, logits_of
 from stillbit.data.look import Look
 from stillbit.distill.kinds import Kind
 from stillbit.distill.losses import distillation, hard_distillation, soft_cross_entropy
@@ -46,7 +46,8 @@ class FromStore:
     def __call__(self, model: nn.Module, batch: Batch) -> Losses:
         """The soft cross-entropy."""
         assert batch.probabilities is not None, "a replay gives the teacher's answers"
-        return {"loss": soft_cross_entropy(model(batch.images), batch.classes, batch.probabilities, self.kind).mean()}
+        logits = logits_of(model(*batch.inputs))
+        return {"loss": soft_cross_entropy(logits, batch.classes, batch.probabilities, self.kind).mean()}
 
 
 @final
@@ -57,11 +58,13 @@ class FromTeacher:
     with the second; when it is judged, it answers with the mean of both.
     """
 
-    def __init__(self, labels: Labels, teacher: Expert, student: nn.Module, look: Look, settings: DistillSettings):
-        """``teacher`` is on its device; ``look`` is how the student sees images."""
+    def __init__(
+        self, labels: Labels, teacher: Expert, student: nn.Module, look: Look | None, settings: DistillSettings
+    ) -> None:
+        """``teacher`` is on its device; ``look`` is how the student sees images, None if it reads texts."""
         self.labels, self.settings = labels, settings
         self.teacher = teacher.model.eval().requires_grad_(False)
-        self.renorm = _renorm(look, teacher)
+        self.renorm = None if look is None else _renorm(look, teacher)
         if callable(separate := getattr(student, "set_distilled_training", None)):
             separate(settings.teacher_share < 1)  # a head that learns nothing would be waited for by other processes
 
@@ -71,23 +74,25 @@ class FromTeacher:
 
     def __call__(self, model: nn.Module, batch: Batch) -> Losses:
         """The shares of the labels and of the teacher."""
-        answer, share = self.ask(batch.images), self.settings.teacher_share
-        said = model(batch.images)
+        answer, share = self.ask(*batch.inputs), self.settings.teacher_share
+        said = logits_of(model(*batch.inputs))
         own, other = said if isinstance(said, tuple) else (said, said)
         losses = {} if share == 1 else {"labels": (1 - share) * self.labels.loss(own, batch)}
-        if self.settings.distillation == "hard":
+        if other.size(1) == 1:  # a number, and no class: what is softened has more than one
+            costs = (other - answer).float().square()
+        elif self.settings.distillation == "hard":
             costs = hard_distillation(other, answer)
         else:
             costs = distillation(other, answer, self.settings.temperature)
         return losses | {"teacher": share * costs.mean()}
 
     @torch.no_grad()
-    def ask(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n classes"]:
-        """The teacher's logits, on images as the student sees them."""
+    def ask(self, *inputs: Tensor) -> Float[Tensor, "n classes"]:
+        """The teacher's logits, on images as the student sees them, or on texts."""
         if self.renorm is not None:
             scale, shift = self.renorm
-            images = images * scale + shift
-        logits: Tensor = self.teacher(images)
+            inputs = (inputs[0] * scale + shift, *inputs[1:])
+        logits: Tensor = logits_of(self.teacher(*inputs))
         return logits
 
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import islice
 from typing import Any
 
+from stillbit.data.feed import Feed
 from stillbit.data.loaders import Loader, Place
 from stillbit.data.look import Look
 from stillbit.data.source import Source, check_same_classes
 from stillbit.data.sources import open_source
+from stillbit.data.text_settings import TaskSettings
 from stillbit.distill.replay import Replay
 from stillbit.distill.store import Store
+from stillbit.methods import texts
 from stillbit.methods.fits import fitted
 from stillbit.methods.recipe import QuantSettings, Recipe
+from stillbit.methods.texts import TextData
 from stillbit.models import names
+from stillbit.models.rectified import rectified
 from stillbit.quantizers.granularity import named, per_channel, per_head, per_tensor, per_token
 from stillbit.quantizers.grid import FLOAT_BITS
 from stillbit.surgery.calibrate import calibrate
@@ -22,6 +27,7 @@ from stillbit.surgery.plan import ENDS, AttentionSpec, LayerSpec, Plan, Rule, pr
 from stillbit.surgery.swap import dequantize, quantize
 from stillbit.train import weights
 from stillbit.train.distributed import Share
+from stillbit.train.exam import Exam
 
 
 @dataclass(frozen=True)
@@ -31,16 +37,37 @@ class Data:
     train: Source
     val: Source
 
+    @property
+    def words(self) -> str:
+        """What there is, for a heading."""
+        return f"{len(self.train):,} + {len(self.val):,} images of {len(self.train.classes)} classes"
 
-def open_data(recipe: Recipe) -> Data:
-    """Both splits, which must have the same classes."""
+    def describe(self) -> dict[str, Any]:
+        """Plain data for the record of a run."""
+        return {"train": self.train.describe(), "val": self.val.describe()}
+
+
+def open_data(recipe: Recipe) -> Data | TextData:
+    """What to learn from and what to be judged by; both splits must have the same classes."""
+    if recipe.reads:
+        return texts.open_data(recipe)
+    _refuse_words_of_texts(recipe)
     train, val = (open_source(recipe.data, split) for split in ("train", "val"))
     check_same_classes(train, val)
     return Data(train, val)
 
 
-def resolved(recipe: Recipe, data: Data) -> Recipe:
+def _refuse_words_of_texts(recipe: Recipe) -> None:
+    for each in fields(TaskSettings):
+        if getattr(recipe.text, each.name) != each.default:
+            flag = f"--{each.name.replace('_', '-')}"
+            raise ValueError(f"{flag} is about texts: say which ones, --task NAME, or leave it out")
+
+
+def resolved(recipe: Recipe, data: Data | TextData) -> Recipe:
     """The recipe with what the data decides written in, so that it builds the same model without the data."""
+    if isinstance(data, TextData):
+        return texts.resolved(recipe, data)
     model = recipe.model
     classes = len(data.train.classes)
     if model.num_classes is not None and model.num_classes < classes:
@@ -50,6 +77,8 @@ def resolved(recipe: Recipe, data: Data) -> Recipe:
 
 def float_model(recipe: Recipe, *, numbers: bool = True) -> Any:
     """The model before anything is quantized; ``numbers=False`` leaves its start weights unread."""
+    if recipe.reads:
+        return texts.float_model(recipe, numbers=numbers)
     settings = recipe.model
     model = names.create(
         settings.model,
@@ -59,6 +88,8 @@ def float_model(recipe: Recipe, *, numbers: bool = True) -> Any:
         drop_path=settings.drop_path,
         pretrained=settings.pretrained and numbers,
     )
+    if settings.relu:
+        rectified(model)
     if settings.initial_checkpoint is not None and numbers:
         weights.load(model, settings.initial_checkpoint)
     return model
@@ -130,9 +161,15 @@ def _with_activations(plan: Plan, settings: QuantSettings) -> Plan:
 
 
 def look_of(recipe: Recipe, model: Any) -> Look:
-    """How the model wants its images, unless the recipe says otherwise."""
+    """How the model wants its images, unless the recipe says otherwise. A model of texts has none: `sight_of`."""
+    assert not recipe.reads, "texts are not looked at"
     augment = recipe.augment
     return Look.of(names.wants(model), interpolation=augment.interpolation, crop_pct=augment.crop_pct)
+
+
+def sight_of(recipe: Recipe, model: Any) -> Look | None:
+    """How the model wants its images; None for one of texts."""
+    return None if recipe.reads else look_of(recipe, model)
 
 
 def images_a_step(recipe: Recipe, share: Share) -> int:
@@ -140,8 +177,13 @@ def images_a_step(recipe: Recipe, share: Share) -> int:
     return recipe.data.batch_size * recipe.machine.grad_accum_steps * share.world
 
 
-def loaders(recipe: Recipe, data: Data, look: Look, share: Share, store: Store | None = None) -> tuple[Loader, Loader]:
+def loaders(
+    recipe: Recipe, data: Data | TextData, look: Look | None, share: Share, store: Store | None = None
+) -> tuple[Feed, Loader | Exam]:
     """Of the images to learn from (views of the store, if there is one), a step's at a time; and of those to judge."""
+    if isinstance(data, TextData):
+        return texts.loaders(recipe, data, share)
+    assert look is not None
     place, seed = Place(share.rank, share.world, str(share.device)), recipe.machine.seed
     a_step = replace(recipe.data, batch_size=recipe.data.batch_size * recipe.machine.grad_accum_steps)
     if store is None:
@@ -152,13 +194,17 @@ def loaders(recipe: Recipe, data: Data, look: Look, share: Share, store: Store |
     return learned, Loader(data.val, look, recipe.data, place=place)
 
 
-def start_activations(recipe: Recipe, model: Any, data: Data, look: Look, share: Share) -> None:
+def start_activations(recipe: Recipe, model: Any, data: Data | TextData, look: Look | None, share: Share) -> None:
     """Start values from the first images of the training, the same ones whatever the number of processes.
 
     With stored labels they are crops of the same kind, one an image, and not those of the store.
     """
     assert recipe.quant is not None
     images = min(recipe.quant.calibration_images, len(data.train))
+    if isinstance(data, TextData):
+        calibrate(model, texts.first_inputs(recipe, data, share, images))
+        return
+    assert look is not None
     settings = replace(recipe.data, batch_size=min(64, images), workers=0)
     place = Place(device=str(share.device))
     loader = Loader(data.train, look, settings, recipe.augment, seed=recipe.machine.seed, place=place)

@@ -8,6 +8,7 @@ from stillbit.data.loaders import Loader, Place
 from stillbit.data.sources import open_source
 from stillbit.methods import build
 from stillbit.methods.target import Target
+from stillbit.methods.texts import open_exam
 from stillbit.train import distributed
 from stillbit.train.damage import left_out
 from stillbit.train.evaluate import evaluate
@@ -21,13 +22,15 @@ class Judgement(NamedTuple):
 
 
 def judge(target: Target, *, device: str = "auto", amp: bool = False) -> Judgement:
-    """Scores on the validation images of the target's recipe, over all processes of torchrun."""
+    """Scores on the validation images, or texts, of the target's recipe, over all processes of torchrun."""
     share = distributed.join(device)
     try:
+        model = target.model.to(share.device)
+        place = Place(share.rank, share.world, str(share.device))
+        if target.recipe.reads:
+            return Judgement(evaluate(model, open_exam(target.recipe, place), device=share.device, amp=amp), {})
         source = open_source(target.recipe.data, "val")
         look = build.look_of(target.recipe, target.model)
-        place = Place(share.rank, share.world, str(share.device))
-        model = target.model.to(share.device)
         outputs = getattr(model, "num_classes", len(source.classes))
         if outputs < len(source.classes):
             raise ValueError(

@@ -24,7 +24,7 @@ from stillbit.methods.target import open_target
 from stillbit.train import weights
 from stillbit.train.distributed import Share
 from stillbit.train.place import place
-from stillbit.train.task import Classify, Task
+from stillbit.train.task import Classify, Regress, Task
 
 UNSEEN = ("no_aug", "color_jitter", "aa", "reprob")
 """Augmentations that change pixels after the crop, so that the teacher did not see them."""
@@ -80,7 +80,7 @@ def open_lesson(recipe: Recipe, *, numbers: bool = True) -> Lesson:
         return Lesson(teacher=_itself(recipe, numbers=numbers))
     if settings.teacher is not None:
         target = open_target(settings.teacher, pretrained=numbers)
-        look = build.look_of(target.recipe, target.model)
+        look = build.sight_of(target.recipe, target.model)
         return Lesson(teacher=Expert(name=settings.teacher, model=target.model, look=look))
     return Lesson()
 
@@ -103,7 +103,7 @@ def _itself(recipe: Recipe, *, numbers: bool) -> Expert:
                 f"--teacher self: {settings.initial_checkpoint} knows other classes, and its {fresh[0]} begins anew: "
                 "train it on this data first, stillbit train fp, or name another teacher"
             )
-    return Expert(name=SELF, model=model, look=build.look_of(recipe, model))
+    return Expert(name=SELF, model=model, look=build.sight_of(recipe, model))
 
 
 def followed(recipe: Recipe, lesson: Lesson) -> Recipe:
@@ -148,15 +148,17 @@ def check_store(store: Store, source: Source, outputs: int | None) -> None:
     store.check()
 
 
-def _check_teacher(teacher: Expert, outputs: int | None, look: Look) -> None:
+def _check_teacher(teacher: Expert, outputs: int | None, look: Look | None) -> None:
     """Whether it sees and tells apart what the student does."""
     wants, knows = teacher.look, getattr(teacher.model, "num_classes", outputs)
-    assert wants is not None
     if knows != outputs:
         raise ValueError(
             f"the teacher {teacher.name} tells {knows} classes apart and the student {outputs}: "
             "take one that was trained on this data's classes"
         )
+    if look is None:
+        return
+    assert wants is not None
     if (wants.size, wants.channels) != (look.size, look.channels):
         here, there = (f"{of.size[0]} x {of.size[1]} in {of.channels} channels" for of in (look, wants))
         raise ValueError(
@@ -165,11 +167,12 @@ def _check_teacher(teacher: Expert, outputs: int | None, look: Look) -> None:
         )
 
 
-def task_of(recipe: Recipe, lesson: Lesson, student: Any, look: Look, share: Share) -> Task:
+def task_of(recipe: Recipe, lesson: Lesson, student: Any, look: Look | None, share: Share) -> Task:
     """What the recipe asks a model to learn."""
     if lesson.store is not None:
         return FromStore(lesson.store.layout.kind)
-    labels = Classify(recipe.loss, recipe.model.num_classes or 0)
+    is_number = recipe.reads and recipe.model.num_classes == 1
+    labels = Regress() if is_number else Classify(recipe.loss, recipe.model.num_classes or 0)
     if lesson.teacher is not None:
         _check_teacher(lesson.teacher, recipe.model.num_classes, look)
         place(lesson.teacher.model, recipe.machine, share)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from rich.console import Console
 
+from stillbit.data.feed import Feed
 from stillbit.data.loaders import Loader
 from stillbit.data.look import Look
 from stillbit.data.whole import whole
@@ -22,6 +23,7 @@ from stillbit.methods.recipe import Recipe
 from stillbit.methods.recipe_file import differences, from_dict, to_dict
 from stillbit.methods.result import publish, trained
 from stillbit.methods.steer import Steered, above_budget, check_steering, check_widths, steered
+from stillbit.methods.texts import TextData, keep_reader
 from stillbit.surgery.compile import compile_blocks, repeated_blocks
 from stillbit.train import checkpoint, distributed, optim, schedule
 from stillbit.train.average import average
@@ -29,7 +31,8 @@ from stillbit.train.checkpoint import Checkpoints
 from stillbit.train.damage import Damage
 from stillbit.train.distributed import Share
 from stillbit.train.environment import environment
-from stillbit.train.evaluate import Evaluation, evaluate, judged
+from stillbit.train.evaluate import JUDGED, Evaluation, evaluate, judged
+from stillbit.train.exam import Exam
 from stillbit.train.hooks import Hook
 from stillbit.train.log import Log
 from stillbit.train.loop import Loop, seed, stale
@@ -68,9 +71,9 @@ def perform(recipe: Recipe, console: Console) -> Result:
         if held is not None:
             checkpoint.resume(made.training, run.hooks, held)
         if share.leads:
-            sources = {"train": data.train.describe(), "val": data.val.describe()}
-            where = {**environment(share, recipe.machine.seed), "data": sources, "taught_by": lesson.describe()}
-            folder.open(to_dict(recipe), where)
+            about = {"data": data.describe(), "taught_by": lesson.describe()}
+            folder.open(to_dict(recipe), {**environment(share, recipe.machine.seed), **about})
+            keep_reader(data, folder.path)
         console.print(_heading(recipe, folder, data, made, share), highlight=False, soft_wrap=True)
         try:
             if folder.checkpoint is not None and folder.checkpoint.resolve().parent != folder.path.resolve():
@@ -87,11 +90,11 @@ class _Made(NamedTuple):
 
     steered: Steered
     training: Training
-    loaders: tuple[Loader, Loader]
+    loaders: tuple[Feed, Loader | Exam]
     lesson: Lesson
 
 
-def _make(recipe: Recipe, data: Data, lesson: Lesson, share: Share, *, fresh: bool) -> _Made:
+def _make(recipe: Recipe, data: Data | TextData, lesson: Lesson, share: Share, *, fresh: bool) -> _Made:
     """All of it, with the numbers to begin with if it is ``fresh``."""
     if lesson.store is not None:
         check_store(lesson.store, data.train, recipe.model.num_classes)
@@ -103,21 +106,20 @@ def _make(recipe: Recipe, data: Data, lesson: Lesson, share: Share, *, fresh: bo
     return _Made(steered(recipe, task, training, steps), training, loaders, lesson)
 
 
-def _heading(recipe: Recipe, folder: RunFolder, data: Data, made: _Made, share: Share) -> str:
+def _heading(recipe: Recipe, folder: RunFolder, data: Data | TextData, made: _Made, share: Share) -> str:
     """What is about to happen, in two lines; in three, if somebody teaches."""
     bits = "float" if recipe.quant is None else recipe.quant.bits
     training, taught = made.training, made.lesson.words
     parameters = sum(p.numel() for p in training.model.parameters()) / 1e6
     device = f"{share.world} x {share.device.type}{', bfloat16' * recipe.machine.amp}"
     what = f"[bold]{recipe.method}[/] {bits}, {recipe.model.model}, {parameters:.2f} M parameters, on {device}"
-    images = f"{len(data.train):,} + {len(data.val):,} images of {len(data.train.classes)} classes"
     if training.epoch >= recipe.schedule.epochs or stale(training, recipe.schedule.patience):
         where = f"has ended already, in {folder.path}"
     elif folder.checkpoint is not None:
         where = f"goes on after step {training.step} of {folder.checkpoint}"
     else:
         where = f"writes to {folder.path}"
-    return f"{what}\n{images}; {where}" + (f"\n{taught}" if taught else "")
+    return f"{what}\n{data.words}; {where}" + (f"\n{taught}" if taught else "")
 
 
 def _fitting(recipe: Recipe, path: Path, share: Share) -> dict[str, Any]:
@@ -142,14 +144,14 @@ def _fitting(recipe: Recipe, path: Path, share: Share) -> dict[str, Any]:
     return held
 
 
-def start(recipe: Recipe, data: Data, share: Share, *, fresh: bool) -> tuple[Any, Look]:
-    """The model with its start values, the same in every process, and how it wants its images."""
+def start(recipe: Recipe, data: Data | TextData, share: Share, *, fresh: bool) -> tuple[Any, Look | None]:
+    """The model with its start values, the same in every process, and how it wants its images, if it does."""
     seed(recipe.machine.seed)
     check_steering(recipe)
     phases(recipe)
     model = build.bare_model(recipe, numbers=fresh)
     check_widths(recipe, model)
-    look = build.look_of(recipe, model)
+    look = build.sight_of(recipe, model)
     model = place(model, recipe.machine, share)
     if fresh and recipe.quant is not None and share.leads:
         build.start_activations(recipe, model, data, look, share)
@@ -179,7 +181,7 @@ class _Run:
         self.recipe, self.share, self.folder = recipe, share, folder.path
         self.made, self.training = made, made.training
         self.loader, self.judge = made.loaders
-        self.progress = Progress(console, recipe.schedule.epochs, len(self.loader))
+        self.progress = Progress(console, recipe.schedule.epochs, len(self.loader), "text" if recipe.reads else "img")
         self.log = Log(self.folder, self.loader, share, out.log_interval, self.progress)
         hooks: list[Hook] = [Evaluation(self.judge, share, machine.amp), Damage(self.folder, made.loaders, share)]
         hooks += [*made.steered.hooks, self.log]
@@ -232,4 +234,6 @@ class _Run:
             return best
         model = trained(self.recipe, self.folder / "best.pt").to(self.share.device)
         scores = evaluate(model, self.judge, device=self.share.device, amp=self.recipe.machine.amp)
-        return {**best, "top1": scores["top1"], "top1_with_float_weights": best["top1"]}
+        kept = {name: best[name] for name in JUDGED if name in best}
+        behind = {f"{name}_with_float_weights": score for name, score in kept.items()}
+        return {**best, **{name: scores[name] for name in kept}, **behind}

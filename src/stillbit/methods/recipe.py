@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import tyro
 
 from stillbit.data.settings import AugmentSettings, DataSettings
+from stillbit.data.text_settings import TaskSettings
 from stillbit.distill.settings import DistillSettings
 from stillbit.dynamics.settings import DynamicsSettings
 from stillbit.train.settings import (
@@ -27,7 +28,8 @@ class ModelSettings:
     """The model."""
 
     model: str = "vit_pico_patch4_32"
-    """Model, by timm's name, such as deit_tiny_patch16_224."""
+    """Model, by timm's name, such as deit_tiny_patch16_224. For --task: bert_pico, bert_tiny, bert_base, ... (random
+    weights), a folder of transformers, or its name on the hub, such as bert-base-uncased."""
     pretrained: bool = False
     """Download timm's weights for it."""
     initial_checkpoint: Path | None = None
@@ -41,6 +43,10 @@ class ModelSettings:
     """Channels of the images: 3, or 1 for grey ones."""
     drop_path: float = 0.0
     """Stochastic depth: how often a whole block is left out of a training step."""
+    relu: bool = False
+    """Put ReLU where the model has GELU: what is behind it is 0 or more then, which suits one bit (BiT)."""
+    config: Annotated[str | None, tyro.conf.Fixed] = None
+    """Of a model of transformers: its config, in JSON; a run writes it down."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +149,7 @@ class Recipe:
     quant: QuantSettings | None = None
     """None: the model stays float."""
     data: DataSettings = field(default_factory=DataSettings)
+    text: TaskSettings = field(default_factory=TaskSettings)
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     loss: LossSettings = field(default_factory=LossSettings)
     distill: DistillSettings = field(default_factory=DistillSettings)
@@ -159,4 +166,11 @@ class Recipe:
     def name(self) -> str:
         """What a run of it is called: method, model, bits and seed."""
         bits = "" if self.quant is None else f"-{self.quant.bits}"
-        return f"{self.method}-{self.model.model.replace('/', '_').replace(':', '_')}{bits}-seed{self.machine.seed}"
+        model = self.model.model.replace("/", "_").replace(":", "_")
+        task = f"-{self.text.task}" if self.reads else ""
+        return f"{self.method}-{model}{task}{bits}-seed{self.machine.seed}"
+
+    @property
+    def reads(self) -> bool:
+        """Whether it is about texts, and not about images."""
+        return bool(self.text.task)

@@ -22,6 +22,7 @@ PASSING = {
         "machine.grad_accum_steps",
         "model.initial_checkpoint",
         "model.pretrained",
+        "text.tokenizer",
     ),
     # By their hash stored labels and teachers are known, wherever they lie.
     *("distill.labels", "distill.teacher", "taught_by"),

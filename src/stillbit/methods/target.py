@@ -56,6 +56,8 @@ def of_run(folder: Path, checkpoint: str) -> tuple[Recipe, Path]:
     if not (folder / "recipe.json").is_file():
         raise ValueError(f"{folder} is no run: it has no recipe.json; give the folder that stillbit train wrote to")
     recipe = read(folder)
+    if recipe.reads:
+        recipe = replace(recipe, text=replace(recipe.text, tokenizer=folder))
     path = folder / f"{checkpoint}.pt"
     if not path.is_file():
         there = sorted(p.stem for p in folder.glob("*.pt"))

@@ -10,7 +10,7 @@ from time import perf_counter
 import torch
 from torch import Tensor
 
-from stillbit.data.loaders import Loader
+from stillbit.data.feed import Feed
 from stillbit.train import distributed
 from stillbit.train.loop import Loop
 from stillbit.train.state import Training
@@ -25,7 +25,7 @@ class Cost:
     checkpoint_bytes: int
 
 
-def measure(loop: Loop, training: Training, loader: Loader, *, steps: int) -> Cost:
+def measure(loop: Loop, training: Training, loader: Feed, *, steps: int) -> Cost:
     """Take one step that does not count (if there is another), then ``steps`` that do; the training is spent then."""
     training.model.train()
     times = []
@@ -38,10 +38,10 @@ def measure(loop: Loop, training: Training, loader: Loader, *, steps: int) -> Co
         times.append(_now(training) - begin)
     training.model.eval()
     with torch.no_grad(), torch.autocast(loop.share.device.type, torch.bfloat16, enabled=loop.machine.amp):
-        training.forward(batch.images)
+        training.forward(*batch.inputs)
         begin = _now(training)
-        training.forward(batch.images)
-        looked = (_now(training) - begin) / len(batch.images)
+        training.forward(*batch.inputs)
+        looked = (_now(training) - begin) / len(batch.targets)
     return Cost(median(times[1:] or times), looked, _size(training))
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, Protocol, final
 
-from stillbit.data.loaders import Loader
 from stillbit.train import distributed
 from stillbit.train.distributed import Share
 from stillbit.train.files import write_text
@@ -14,7 +13,15 @@ from stillbit.train.hooks import Hook
 from stillbit.train.state import Training
 
 
-def left_out(*loaders: Loader) -> dict[str, str]:
+class Leaves(Protocol):
+    """A loader, which may have to leave something out."""
+
+    @property
+    def damaged(self) -> list[tuple[str, str]]:
+        """Name and reason of each."""
+
+
+def left_out(*loaders: Leaves) -> dict[str, str]:
     """Name and reason of every image that these loaders left out, in any process."""
     mine = [pair for loader in loaders for pair in loader.damaged]
     return dict(pair for pairs in distributed.gathered(mine) for pair in pairs)
@@ -26,7 +33,7 @@ class Damage(Hook):
 
     name: ClassVar[str] = "damage"
 
-    def __init__(self, folder: Path, loaders: Sequence[Loader], share: Share) -> None:
+    def __init__(self, folder: Path, loaders: Sequence[Leaves], share: Share) -> None:
         """``folder`` is the run's."""
         self.folder, self.loaders, self.share = folder, loaders, share
         self.found: dict[str, str] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any, ClassVar, final
 
@@ -9,16 +10,25 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from stillbit.data.batch import PADDING, Batch
+from stillbit.data.batch import PADDING, Batch, logits_of
 from stillbit.data.loaders import Loader
 from stillbit.train import distributed
 from stillbit.train.distributed import Share
+from stillbit.train.exam import Exam
 from stillbit.train.hooks import Hook
 from stillbit.train.state import Training
 
+JUDGED = ("score", "top1")
+"""What a run is judged by, the first of these that it has: texts have a score, by the metrics of their task."""
 
-def evaluate(model: nn.Module, loader: Loader, *, device: torch.device, amp: bool = False) -> dict[str, float]:
-    """Percent right at first guess (top1) and among five (top5), mean loss, and the number of images."""
+
+def evaluate(model: nn.Module, loader: Loader | Exam, *, device: torch.device, amp: bool = False) -> dict[str, float]:
+    """Percent right at first guess (top1) and among five (top5), mean loss, and the number of images.
+
+    For texts it is what an `Exam` finds.
+    """
+    if isinstance(loader, Exam):
+        return loader.scores(model, amp=amp)
     return scored(model, loader.epoch(0), device=device, amp=amp)
 
 
@@ -30,7 +40,7 @@ def scored(model: nn.Module, batches: Iterable[Batch], *, device: torch.device, 
     sums = torch.zeros(4, dtype=torch.float64, device=device)
     for batch in batches:
         with torch.autocast(device.type, torch.bfloat16, enabled=amp):
-            logits = model(batch.images)
+            logits = logits_of(model(*batch.inputs))
         counted = batch.targets != PADDING
         logits, targets = logits[counted].double(), batch.targets[counted]
         hits = logits.topk(min(5, logits.size(1))).indices == targets[:, None]
@@ -49,9 +59,17 @@ def scored(model: nn.Module, batches: Iterable[Batch], *, device: torch.device, 
 
 
 def judged(training: Training) -> dict[str, Any]:
-    """The score a run is judged by, its average's if it has one, and after which epoch it was."""
+    """The scores a run is judged by, its average's if it has one, and after which epoch it was."""
     scores = training.scores
-    return {"epoch": training.epoch, "top1": scores.get("ema_top1", scores["top1"])}
+    return {
+        "epoch": training.epoch,
+        **{name: scores.get(f"ema_{name}", scores[name]) for name in JUDGED if name in scores},
+    }
+
+
+def mark_of(best: dict[str, Any]) -> float:
+    """The one number of `judged` that decides; below every other where there is none yet."""
+    return float(next((best[name] for name in JUDGED if name in best), -math.inf))
 
 
 @final
@@ -60,8 +78,8 @@ class Evaluation(Hook):
 
     name: ClassVar[str] = "evaluation"
 
-    def __init__(self, loader: Loader, share: Share, amp: bool) -> None:
-        """``loader`` gives the images nobody trains on."""
+    def __init__(self, loader: Loader | Exam, share: Share, amp: bool) -> None:
+        """``loader`` gives the images, or the texts, nobody trains on."""
         self.loader, self.share, self.amp = loader, share, amp
 
     def after_epoch(self, training: Training) -> None:
@@ -74,5 +92,5 @@ class Evaluation(Hook):
             scores |= {f"ema_{k}": v for k, v in averaged.items() if k != "images"}
         training.scores = scores
         now = judged(training)
-        if now["top1"] > training.best.get("top1", -1.0):
+        if mark_of(now) > mark_of(training.best):
             training.best = now

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, final
 
 import torch
 
-from stillbit.data.loaders import Loader
+from stillbit.data.feed import Feed
 from stillbit.train import distributed
 from stillbit.train.distributed import Share
 from stillbit.train.files import write_text
@@ -51,7 +51,7 @@ class Log(Hook):
 
     name: ClassVar[str] = "log"
 
-    def __init__(self, folder: Path, loader: Loader, share: Share, interval: int, progress: Progress) -> None:
+    def __init__(self, folder: Path, loader: Feed, share: Share, interval: int, progress: Progress) -> None:
         """``folder`` is the run's; ``interval`` the number of steps between two lines."""
         self.folder, self.loader, self.share, self.interval, self.progress = folder, loader, share, interval, progress
         self.rows: list[Row] = []

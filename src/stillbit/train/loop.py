@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stillbit.data.batch import Batch
 from stillbit.data.chance import hashes
-from stillbit.data.loaders import Loader
+from stillbit.data.feed import Feed
 from stillbit.train import distributed
 from stillbit.train.distributed import Share
 from stillbit.train.hooks import Hook
@@ -32,7 +31,7 @@ class Loop:
         """``clip`` is the largest norm of all gradients."""
         self.task, self.hooks, self.machine, self.share, self.clip = task, hooks, machine, share, clip
 
-    def fit(self, training: Training, loader: Loader, epochs: int, stop: Stop, *, patience: int | None = None) -> None:
+    def fit(self, training: Training, loader: Feed, epochs: int, stop: Stop, *, patience: int | None = None) -> None:
         """Train; raises `Stopped` between two steps when any process was asked to stop.
 
         With ``patience`` it ends when the best epoch was so many epochs ago.
@@ -50,7 +49,7 @@ class Loop:
             for hook in self.hooks:
                 hook.after_epoch(training)
 
-    def step(self, training: Training, batch: Batch, images: int) -> Losses:
+    def step(self, training: Training, batch: Any, images: int) -> Losses:
         """One step on this process's share of ``images`` images."""
         seed(self.machine.seed, training.step, self.share.rank)
         if training.schedule is not None:
@@ -90,7 +89,7 @@ def stale(training: Training, patience: int | None) -> bool:
     return patience is not None and best is not None and training.epoch - best >= patience
 
 
-def parts(batch: Batch, count: int) -> Iterator[tuple[Batch, float, bool]]:
+def parts(batch: Any, count: int) -> Iterator[tuple[Any, float, bool]]:
     """A batch in ``count`` parts, each with its share of the images, and whether it is the last."""
     if count == 1:
         yield batch, 1.0, True
@@ -98,7 +97,7 @@ def parts(batch: Batch, count: int) -> Iterator[tuple[Batch, float, bool]]:
     cut: list[tuple[Tensor | None, ...]] = [
         (None,) * count if tensor is None else tensor.tensor_split(count) for tensor in batch
     ]
-    pieces = [piece for piece in map(Batch._make, zip(*cut, strict=True)) if len(piece.images)]
+    pieces = [piece for piece in map(batch._make, zip(*cut, strict=True)) if len(piece.targets)]
     for piece in pieces:
         yield piece, len(piece.targets) / len(batch.targets), piece is pieces[-1]
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
+from stillbit.train.evaluate import JUDGED
 from stillbit.train.state import Training
 
 SHARES = ("oscillating", "frozen", "in_band")
@@ -23,9 +24,9 @@ SHARES = ("oscillating", "frozen", "in_band")
 class Progress:
     """Epoch, step, losses, accuracy, images a second, time left, memory. A silent console shows none of it."""
 
-    def __init__(self, console: Console, epochs: int, steps: int) -> None:
-        """``steps`` is how many an epoch has."""
-        self.console, self.epochs, self.steps = console, epochs, steps
+    def __init__(self, console: Console, epochs: int, steps: int, unit: str = "img") -> None:
+        """``steps`` is how many an epoch has, ``unit`` what one example is called."""
+        self.console, self.epochs, self.steps, self.unit = console, epochs, steps, unit
         self.live = Bar(
             TextColumn("epoch [bold]{task.fields[epoch]}[/]"),
             BarColumn(24),
@@ -59,8 +60,8 @@ class Progress:
 
     def step(self, training: Training, means: dict[str, float], rate: float) -> None:
         """A line of the log is due."""
-        score = f"  top1 {training.scores['top1']:.1f} %" if "top1" in training.scores else ""
-        said = f"{_numbers(means)}{score}  {_count(rate)} img/s  {memory(training)}"
+        score = f"  {_judged(training.scores, 1)}" if training.scores else ""
+        said = f"{_numbers(means)}{score}  {_count(rate)} {self.unit}/s  {memory(training)}"
         if not self.live.disable:
             self.live.update(self.bar, said=said)
         else:
@@ -73,10 +74,11 @@ class Progress:
         losses = {k.removeprefix("train_"): v for k, v in row.items() if k.startswith("train_")}
         seen = "".join(f"  {name.replace('_', ' ')} {100 * row[name]:.2f} %" for name in SHARES if name in row)
         best = " [green]best[/]" if training.best.get("epoch") == training.epoch else ""
-        average = f" (average {row['ema_top1']:.2f} %)" if "ema_top1" in row else ""
+        averaged = {name.removeprefix("ema_"): value for name, value in row.items() if name.startswith("ema_")}
+        average = f" (average {_judged(averaged, 2)})" if averaged else ""
         damaged = f"  [yellow]{row['damaged']} damaged images left out, see damaged.txt[/]" if row["damaged"] else ""
         self._line(
-            f"epoch [bold]{training.epoch}/{self.epochs}[/]  {_numbers(losses)}  top1 [bold]{row['top1']:.2f} %[/]"
+            f"epoch [bold]{training.epoch}/{self.epochs}[/]  {_numbers(losses)}  [bold]{_judged(row, 2)}[/]"
             f"{average}{best}{seen}  {_clock(took)} gone, {self._left(training)} left{damaged}"
         )
 
@@ -101,6 +103,12 @@ def memory(training: Training) -> str:
 def _numbers(values: dict[str, float]) -> str:
     """Three digits behind the point, or as many as a small number needs to be one."""
     return "  ".join(f"{k} {v:.3f}" if abs(v) >= 0.001 or not v else f"{k} {v:.1e}" for k, v in values.items())
+
+
+def _judged(scores: dict[str, Any], digits: int) -> str:
+    """What a run is judged by: top1, or the score of a task of texts."""
+    name = next(name for name in JUDGED if name in scores)
+    return f"{name} {scores[name]:.{digits}f} %"
 
 
 def _count(rate: float) -> str:

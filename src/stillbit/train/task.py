@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float
 from timm.data.mixup import Mixup
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, mse_loss
 
-from stillbit.data.batch import Batch
+from stillbit.data.batch import Batch, logits_of
 from stillbit.train.settings import LossSettings
 
 Losses = dict[str, Float[Tensor, ""]]
@@ -56,9 +56,26 @@ class Classify:
 
     def __call__(self, model: nn.Module, batch: Batch) -> Losses:
         """The cross-entropy."""
-        return {"loss": self.loss(model(batch.images), batch)}
+        return {"loss": self.loss(logits_of(model(*batch.inputs)), batch)}
 
     def loss(self, logits: Float[Tensor, "n classes"], batch: Batch) -> Float[Tensor, ""]:
         """The cross-entropy of an answer; mixed targets are smooth already."""
         smoothing = self.smoothing if self.mix is None else 0.0
         return cross_entropy(logits.float(), batch.targets, label_smoothing=smoothing)
+
+
+@final
+class Regress:
+    """The mean squared distance from the number to find."""
+
+    def prepare(self, batch: Batch) -> Batch:
+        """Nothing is mixed."""
+        return batch
+
+    def __call__(self, model: nn.Module, batch: Batch) -> Losses:
+        """The distance."""
+        return {"loss": self.loss(logits_of(model(*batch.inputs)), batch)}
+
+    def loss(self, logits: Float[Tensor, "n one"], batch: Batch) -> Float[Tensor, ""]:
+        """That of an answer."""
+        return mse_loss(logits.float()[:, 0], batch.targets.float())
