@@ -11,7 +11,7 @@ from torch import Tensor
 
 from stillbit.data.digits import Digits
 from stillbit.data.generated import Generated
-from stillbit.data.picked import Picked, evenly
+from stillbit.data.picked import Picked, evenly, fairly
 
 
 class Sorted:
@@ -64,3 +64,9 @@ def test_what_was_picked_is_a_source_of_the_same_classes() -> None:
     assert [picked.label(i) for i in range(2)] == [3, 0] and picked.name(0) == "image 9"
     assert torch.equal(picked.image(0, 0), Sorted().image(9, 0))
     assert picked.describe() == {"kind": "sorted", "picked": 2}
+
+
+def test_labels_are_picked_fairly_whatever_they_are_of() -> None:
+    assert fairly(Sorted.labels, 6) == evenly(Sorted(), 6)
+    assert fairly([2.5, 0.0, 2.5, 0.0, 1.0], 4) == (1, 4, 0, 3)
+    assert fairly([1, 1], 5) == (0, 1) and fairly([], 3) == ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -163,3 +164,15 @@ def test_batches_arrive_on_the_device(tokens: Tokens) -> None:
     there = TextLoader(tokens, SETTINGS, training=True, place=Place(device="cuda")).epoch(0)
     for far, near in zip(there, TextLoader(tokens, SETTINGS, training=True).epoch(0), strict=True):
         assert far.ids.is_cuda and same([TextBatch(*(x if x is None else x.cpu() for x in far))], [near])
+
+
+def test_a_batch_brings_what_a_teacher_said_of_each_of_its_examples(tokens: Tokens) -> None:
+    def answers(numbers: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        said = torch.from_numpy(numbers)[:, None]
+        return said % 2, said / 100
+
+    for batch in TextLoader(tokens, SETTINGS, training=True, seed=2, answers=answers).epoch(1):
+        assert batch.classes is not None and batch.probabilities is not None
+        assert batch.classes[:, 0].tolist() == (batch.indices % 2).tolist()
+        assert batch.probabilities[:, 0].tolist() == (batch.indices / 100).tolist()
+    assert next(TextLoader(tokens, SETTINGS).epoch(0)).probabilities is None

@@ -65,3 +65,14 @@ def test_the_fingerprint_depends_on_every_text_and_target() -> None:
     prints = [gather(RTE, some, origin="x").describe()["fingerprint"] for some in (rows, *others)]
     assert len(set(prints)) == 5
     assert pairs(9).describe() == pairs(9).describe()
+
+
+def test_some_examples_are_picked_with_all_that_belongs_to_them() -> None:
+    texts = pairs(4)
+    some = texts.some([3, 1])
+    assert len(some) == 2 and some.second is not None and texts.second is not None
+    for place, index in enumerate((3, 1)):
+        assert (some.first[place], some.second[place]) == (texts.first[index], texts.second[index])
+        assert some.targets[place] == texts.targets[index] and some.name(place) == texts.name(index)
+    alone = gather(find_task("sst2"), [Row(7, ("good",), "positive"), Row(9, ("bad",), "negative")], origin="b.tsv")
+    assert alone.some((1,)).second is None and alone.some((1,)).first == ("bad",)

@@ -19,9 +19,15 @@ MODEL = {"model": "vit_pico_patch4_32", "img_size": 16, "in_chans": 1, "drop_pat
 
 
 def recipe(method: str, root: Path, **settings: Any) -> Recipe:
-    """Digits, two epochs of five steps, two bits; ``settings`` replace whole groups, but for what they leave out."""
+    """Digits, two epochs of five steps, two bits (or one, if the method has one), and no width before them.
+
+    ``settings`` replace whole groups, but for what they leave out.
+    """
     made = RECIPES[method]()
-    quant = None if made.quant is None else replace(made.quant, bits="w2a2", calibration_images=64)
+    quant = made.quant
+    if quant is not None:
+        bits = quant.bits if quant.bits == "w1a1" else "w2a2"
+        quant = replace(quant, bits=bits, calibration_images=64, through=(), embedding_bits=None)
     made = replace(
         made,
         quant=quant,

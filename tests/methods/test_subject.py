@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from stillbit.data.source import DamagedImage
+from stillbit.data.text import TextBatch
 from stillbit.layers.walk import quantized, weights
 from stillbit.methods.subject import (
     Subject,
@@ -24,8 +25,10 @@ from stillbit.methods.subject import (
     need_quantized,
     open_subject,
     pictures,
+    reads,
+    words_of,
 )
-from tests.methods import small
+from tests.methods import readers, small
 from tests.methods.conftest import Ran
 
 IMAGES = torch.randn(4, 1, 16, 16, generator=torch.Generator().manual_seed(1))
@@ -161,3 +164,46 @@ def test_damaged_images_are_left_out_where_that_was_asked_for(
     assert "cannot be used: it is empty" in sentence(lambda: pictures(subject, 4))
     skipping = replace(subject.recipe, data=replace(subject.recipe.data, corrupt="skip"))
     assert "not one of 4 images could be read" in sentence(lambda: pictures(subject._replace(recipe=skipping), 4))
+
+
+@pytest.fixture(scope="module")
+def reading_run(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    recipe = readers.recipe("lsq", tmp_path_factory.mktemp("read"))
+    return Ran(recipe, *small.run(recipe))
+
+
+def test_texts_are_the_same_each_time_and_as_many_of_every_class(reading_run: Ran) -> None:
+    subject = open_subject(str(reading_run.folder), device="cpu")
+    one, other = (pictures(subject, 9, batch_size=4) for _ in range(2))
+    assert reads(subject) and all(isinstance(batch, TextBatch) for batch in one)
+    assert [len(batch.targets) for batch in one] == [4, 4, 1]
+    for mine, theirs in zip(one, other, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(mine.inputs, theirs.inputs, strict=True))
+    assert Counter(int(t) for batch in one for t in batch.targets) == {0: 3, 1: 3, 2: 3}
+    words = [words_of(subject)(int(piece)) for piece in one[0].inputs[0][0]]
+    assert words[0] == "[CLS]" and "[SEP]" in words
+
+
+def test_texts_to_learn_from_come_without_end(reading_run: Ran) -> None:
+    subject = open_subject(str(reading_run.folder), device="cpu")
+    found = list(islice(lessons(subject, batch_size=32), 7))  # three batches an epoch
+    again = list(islice(lessons(subject, batch_size=32), 7))
+    assert all(torch.equal(a.inputs[0], b.inputs[0]) for a, b in zip(found, again, strict=True))
+    assert not torch.equal(found[0].targets, found[3].targets)
+
+
+def test_the_float_origin_of_a_model_of_texts_is_its_latent_weights(reading_run: Ran) -> None:
+    subject = open_subject(str(reading_run.folder), device="cpu")
+    origin, (batch,) = float_of(subject), pictures(subject, 4)
+    assert "latent" in origin.about
+    with torch.no_grad():
+        assert origin.model(*batch.inputs).logits.shape == (4, 3)
+
+
+def test_a_model_of_texts_without_a_run_has_no_texts(reading_run: Ran) -> None:
+    subject = open_subject(str(reading_run.folder / "model.safetensors"), device="cpu")
+    said = sentence(lambda: pictures(subject, 4))
+    assert said.endswith(
+        "reads texts, and a model alone does not say which, nor in which pieces: give the run it came from"
+    )
+    assert sentence(lambda: next(lessons(subject))) == said

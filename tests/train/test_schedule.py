@@ -47,13 +47,20 @@ def test_cosine_with_warm_up_is_its_formula_at_every_step() -> None:
             assert rate == pytest.approx(rising if step < warm else cosine(step, highest, 0.005), rel=1e-12), step
 
 
+def test_linear_with_warm_up_is_its_formula_at_every_step() -> None:
+    for step, (rate, _) in enumerate(rates(sched="linear", warmup_epochs=WARM, warmup_lr=0.0, min_lr=0.01)):
+        warm, whole = WARM * STEPS, EPOCHS * STEPS
+        falling = 0.01 + (LR - 0.01) * (1 - step / whole)
+        assert rate == pytest.approx(step * LR / warm if step < warm else falling, rel=1e-12), step
+
+
 def test_without_a_warm_up_it_begins_at_the_top_and_ends_near_the_bottom() -> None:
     found = rates()
     assert found[0] == pytest.approx((LR, SCALE_LR)) and found[-1][0] == pytest.approx(cosine(39, LR))
     assert all(first > second for (first, _), (second, _) in pairwise(found))
 
 
-@pytest.mark.parametrize("sched", ["cosine", "constant", "tanh"])
+@pytest.mark.parametrize("sched", ["cosine", "constant", "tanh", "linear"])
 def test_a_group_with_its_own_learning_rate_keeps_its_ratio(sched: str) -> None:
     for first, second in rates(sched=sched):
         assert second / first == pytest.approx(SCALE_LR / LR)

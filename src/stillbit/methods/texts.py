@@ -16,12 +16,16 @@ from stillbit.data.text import TextLoader
 from stillbit.data.text_settings import TextSettings
 from stillbit.data.text_source import Texts
 from stillbit.data.text_sources import open_texts, splits_of, task_of
-from stillbit.data.text_tables import Tables, check_pieces, check_task
+from stillbit.data.text_tables import Tables, check_pieces, check_task, longest
 from stillbit.data.text_tasks import TextTask
 from stillbit.data.text_tokens import Tokens, tokenise
 from stillbit.data.wordpiece import Pieces, fetch_pieces, read_pieces, train_pieces, write_pieces
+from stillbit.distill.manifest import Reading
+from stillbit.distill.store import Store
+from stillbit.distill.text_replay import Said
 from stillbit.methods.recipe import ModelSettings, Recipe
 from stillbit.models import encoders
+from stillbit.surgery.plan import AttentionSpec, Plan
 from stillbit.train import weights
 from stillbit.train.distributed import Share
 from stillbit.train.exam import Exam
@@ -75,10 +79,11 @@ def text_settings(recipe: Recipe) -> TextSettings:
 def open_data(recipe: Recipe) -> TextData:
     """All splits, cut into pieces that the model has rows for."""
     check_words(recipe)
+    encoders.check_name(recipe.model.model)
     settings = text_settings(recipe)
     train = open_texts(settings, settings.train_split)
     pieces = _pieces(recipe, train)
-    config = recipe.model.config or _config(recipe, task_of(settings), pieces)
+    config = recipe.model.config or _config(recipe, task_of(settings), pieces.rows)
     vals = {split: open_texts(settings, split) for split in splits_of(settings)}
     cut = {name: _cut(settings, texts, pieces, config) for name, texts in {"train": train, **vals}.items()}
     return TextData(train.task, train, vals, pieces, config, cut)
@@ -122,6 +127,21 @@ def keep_reader(data: Any, folder: Path) -> None:
     encoders.write_config(data.config, folder)
 
 
+def reading(recipe: Recipe, data: TextData) -> Reading:
+    """How the texts of a training become pieces."""
+    most = longest(recipe.text.max_length, Tables.of(encoders.read_config(data.config)))
+    return Reading(task=data.task.name, tokenizer=data.pieces.fingerprint, max_length=most)
+
+
+def unrectified(recipe: Recipe) -> Recipe:
+    """The recipe with the model's own activation in the place of ReLU."""
+    assert recipe.model.config is not None, "the data has been opened, or a run read"
+    rows = encoders.read_config(recipe.model.config).vocab_size
+    bare = replace(recipe, model=replace(recipe.model, relu=False))
+    config = _config(bare, task_of(text_settings(recipe)), rows)
+    return replace(bare, model=replace(bare.model, config=config))
+
+
 def resolved(recipe: Recipe, data: TextData) -> Recipe:
     """The recipe with the model's config written in, so that it builds the same model without the data."""
     return replace(recipe, model=replace(recipe.model, num_classes=data.task.outputs, config=data.config))
@@ -139,11 +159,12 @@ def float_model(recipe: Recipe, *, numbers: bool = True) -> Any:
     return model
 
 
-def loaders(recipe: Recipe, data: TextData, share: Share) -> tuple[TextLoader, Exam]:
-    """Of the examples to learn from, a step's at a time; and of those to be judged by."""
+def loaders(recipe: Recipe, data: TextData, share: Share, store: Store | None = None) -> tuple[TextLoader, Exam]:
+    """Of the examples to learn from (with the labels of the store, if there is one); and of those to be judged by."""
     place, settings = Place(share.rank, share.world, str(share.device)), text_settings(recipe)
     a_step = replace(settings, batch_size=settings.batch_size * recipe.machine.grad_accum_steps)
-    learned = TextLoader(data.cut["train"], a_step, training=True, seed=recipe.machine.seed, place=place)
+    order: dict[str, Any] = {"training": True, "seed": recipe.machine.seed, "place": place}
+    learned = TextLoader(data.cut["train"], a_step, answers=None if store is None else Said(store), **order)
     judged = {split: data.cut[split] for split in data.vals}
     return learned, _exam(data.task, judged, settings, place)
 
@@ -158,6 +179,17 @@ def first_inputs(recipe: Recipe, data: TextData, share: Share, count: int) -> It
         yield {name: each[: count - number * batch] for name, each in found.named.items()}
 
 
+def unshifted(plan: Plan) -> Plan:
+    """The plan with probabilities that have a code for exactly zero, which is what padding gets."""
+
+    def changed(spec: Any) -> Any:
+        if not isinstance(spec, AttentionSpec) or spec.probability is None or spec.probability.quantizer != "lsq+":
+            return spec
+        return replace(spec, probability=replace(spec.probability, quantizer="lsq"))
+
+    return Plan(tuple(replace(rule, spec=changed(rule.spec)) for rule in plan.rules))
+
+
 def check_words(recipe: Recipe) -> None:
     """Refuse choices that are for images."""
     default, model = ModelSettings(), recipe.model
@@ -165,13 +197,17 @@ def check_words(recipe: Recipe) -> None:
         **{f"--{n.replace('_', '-')}": getattr(model, n) != getattr(default, n) for n in ("img_size", "in_chans")},
         "--drop-path": bool(model.drop_path),
         "--pretrained": model.pretrained,
-        "--num-classes": model.num_classes not in (None, task_of(text_settings(recipe)).outputs),
         "--mixup": bool(recipe.loss.mixup),
         "--cutmix": bool(recipe.loss.cutmix),
         "--fresh": recipe.data.fresh,
         "--no-aug, --scale and their like": recipe.augment != AugmentSettings(),
     }
     said = next((flag for flag, wrong in changed.items() if wrong), None)
+    outputs = task_of(text_settings(recipe)).outputs
+    if model.num_classes not in (None, outputs):
+        raise ValueError(
+            f"the task {recipe.text.task} has {outputs} outputs, got {model.num_classes}: leave out --num-classes"
+        )
     if said is not None:
         raise ValueError(f"{said} is for images, and --task {recipe.text.task} is about texts: leave it out")
 
@@ -184,15 +220,22 @@ def _pieces(recipe: Recipe, train: Texts) -> Pieces:
     if begun is not None and (begun / TOKENIZER).is_file():
         return read_pieces(begun)
     if encoders.is_ours(name):
-        return train_pieces([*train.first, *(train.second or ())], size=recipe.text.vocabulary)
+        return _trained(train, recipe.text.vocabulary)
     return read_pieces(Path(name)) if Path(name).is_dir() else fetch_pieces(name)
 
 
-def _config(recipe: Recipe, task: TextTask, pieces: Pieces) -> str:
+def _trained(train: Texts, size: int) -> Pieces:
+    try:
+        return train_pieces([*train.first, *(train.second or ())], size=size)
+    except ValueError as error:
+        raise ValueError(str(error).replace("size=", "--vocabulary ")) from None
+
+
+def _config(recipe: Recipe, task: TextTask, rows: int) -> str:
     """That of the weights to begin with, where they say theirs, so that no hub is asked twice; or else the model's."""
     model, begun = recipe.model, recipe.model.initial_checkpoint
     has_one = begun is not None and (begun / "config.json").is_file() and not encoders.is_ours(model.model)
-    found = encoders.config_of(str(begun) if has_one else model.model, pieces.rows)
+    found = encoders.config_of(str(begun) if has_one else model.model, rows)
     return encoders.answering(found, task.outputs, task.labels, relu=model.relu)
 
 

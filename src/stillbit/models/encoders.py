@@ -118,17 +118,22 @@ def _own(name: str, rows: int | None) -> Any:
     )
 
 
-def _found(name: str) -> Any:
-    from transformers import AutoConfig
-
+def check_name(name: str) -> None:
+    """Refuse what is no model of ours, no folder and no name of a hub, before a hub is asked."""
     path = Path(name)
     if path.is_dir() and not (path / "config.json").is_file():
         raise ValueError(f"the folder {name} has no config.json: give one that transformers wrote, or a name")
     if not path.is_dir() and len(path.parts) > 2:
         raise ValueError(f"there is no folder {name}: give one that transformers wrote, or a name")
     near = get_close_matches(name, SIZES, n=1, cutoff=0.75)
-    if near and not path.is_dir():
+    if near and not is_ours(name) and not path.is_dir():
         raise ValueError(f"there is no model {name!r}: did you mean {near[0]}?")
+
+
+def _found(name: str) -> Any:
+    from transformers import AutoConfig
+
+    check_name(name)
     try:
         with _quiet():
             return AutoConfig.from_pretrained(name)
