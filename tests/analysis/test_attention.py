@@ -202,5 +202,5 @@ def test_broken_weights_are_refused_by_name() -> None:
 
 
 def test_attention_needs_an_image() -> None:
-    with pytest.raises(ValueError, match="attention is looked at over images: give one at least"):
+    with pytest.raises(ValueError, match="attention is looked at over images or texts: give one at least"):
         look(tiny.vit(), data=[])

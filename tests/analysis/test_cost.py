@@ -8,11 +8,13 @@ import pytest
 import timm
 import torch
 from torch import nn
+from transformers import BertConfig, BertForSequenceClassification
 
 import stillbit
-from stillbit.analysis.cost import Cost, compute
+from stillbit.analysis.cost import Cost, compute, text
 from stillbit.analysis.record import from_json, to_json
 from stillbit.surgery.bitops import bitops
+from tests.analysis import texts
 from tests.surgery import tiny
 
 
@@ -97,3 +99,26 @@ def test_a_model_that_does_not_say_what_it_sees_is_given_an_image() -> None:
     with pytest.raises(ValueError, match=r"tests does not say how large its images are: give one"):
         of(tiny.plain())
     assert of(tiny.plain(), example=tiny.images(1)).image == "3 x 32 x 32"
+
+
+@pytest.mark.parametrize("length", [128, 384])
+def test_bert_base_costs_what_a_hand_counts(length: int) -> None:
+    with torch.device("meta"):
+        model = BertForSequenceClassification(BertConfig(num_labels=2))
+    found = of(model, example=text(model, length))
+    block = 4 * length * 768**2 + 2 * length * 768 * 3072 + 2 * length**2 * 768
+    assert found.macs == 12 * block + 768**2 + 768 * 2 and found.bitops == 1024 * found.macs
+    assert (found.unit, found.image) == ("text", f"{length} tokens")
+    assert found.tables()[0].title == "Cost of a text" and f"One text of {length} tokens" in found.tables()[0].note
+    assert not [one for one in found.layers if one.role in ("word", "position") and one.macs], "tables are looked up"
+    assert from_json(Cost, to_json(found), "here") == found
+
+
+def test_a_text_has_a_length_that_the_model_has_positions_for() -> None:
+    model = texts.reader("roberta")  # two of its 20 rows stand before the first position
+    assert text(model, 18)["input_ids"].shape == (1, 18)
+    for length in (0, 19):
+        with pytest.raises(ValueError, match=rf"a text of {length} tokens does not fit the 18 positions .*: 1 to 18"):
+            text(model, length)
+    with pytest.raises(ValueError, match=r"how large its texts are: give one, compute\(.*example=text\(model, 128\)"):
+        of(model)

@@ -12,6 +12,7 @@ from stillbit.analysis import integer
 from stillbit.analysis.integer import available, integers
 from stillbit.analysis.switches import Part, Switched, calibrated, join
 from stillbit.surgery.plan import Plan
+from tests.analysis import texts
 from tests.analysis.lowered import batch, family, pair, vit
 from tests.surgery import tiny
 
@@ -146,3 +147,17 @@ def test_heads_of_other_bits_are_products_of_integers_too(counted: list[int]) ->
         assert torch.allclose(ours, theirs, rtol=1e-4, atol=1e-5 * float(theirs.abs().max()))
     assert torch.equal(found[0][:, 0], other.logits(q, k)[:, 0])
     assert torch.equal(found[1][..., :192], other.mix(logits, v)[..., :192])
+
+
+@here
+@pytest.mark.parametrize("name", texts.READERS)
+@torch.no_grad()
+def test_models_of_texts_give_the_same_bits(name: str, counted: list[int]) -> None:
+    given = texts.texts((9, 12, 5), size=3)[0]
+    held = pair(texts.reader(name).float(), bits="w3a3", given=given)
+    for group in (None, *held.anatomy.groups(("role", "head"))):
+        held.switched.set("high", () if group is None else group.parts, "low")
+        plain = held.switched(*given.inputs)
+        with integers(held.switched):
+            assert torch.equal(held.switched(*given.inputs), plain)
+    assert counted

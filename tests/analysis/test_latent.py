@@ -3,7 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from stillbit import LayerSpec, Plan, Rule, Spec, per_channel, quantize
 from stillbit.analysis.latent import BAND, NEAR, latents
+from tests.analysis import texts
 from tests.dynamics import small
 
 
@@ -79,3 +81,19 @@ def test_broken_weights_are_named() -> None:
     model.blocks[0].mlp.fc1.weight.data[3, 3] = torch.nan
     with pytest.raises(ValueError, match=r"weights of it are broken, blocks\.0\.mlp\.fc1\.weight holds NaN"):
         latents(model, "it")
+
+
+@pytest.mark.parametrize("name", ["bert.encoder.layer.0.attention.self.query", "bert.embeddings.word_embeddings"])
+def test_a_sign_has_its_threshold_at_the_mean_of_its_row(name: str) -> None:
+    """Weights of one bit in a model of texts, a table of words among them: by hand, and to the last weight."""
+    row = LayerSpec(Spec(1, "sign", per_channel), Spec(1, "elastic"))
+    plan = Plan.uniform(1, 1, weight="sign", activation="elastic").but(Rule("@word", row), Rule("@query", row))
+    model = quantize(texts.reader(), plan)
+    held = next(one for one in latents(model) if one.layer == name)
+    weight = model.get_submodule(name).weight.detach()
+    away = (weight - weight.mean(1, keepdim=True)).abs() / (2 * weight.abs().mean(1, keepdim=True))
+    away = away.nan_to_num(0)  # the row of padding is zero, and on its threshold
+    assert (held.bits, held.low, held.high) == (1, -1, 0)
+    assert held.near == pytest.approx(float((away <= NEAR).double().mean()))
+    assert held.undecided == pytest.approx(float((away <= BAND).double().mean()))
+    assert held.clipped == pytest.approx(float((away > 1).double().mean()))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -9,6 +11,8 @@ from torch import Tensor, nn
 from stillbit import calibrate, quantize
 from stillbit.analysis.prefix import Prefix, blocks
 from stillbit.analysis.switches import Switched
+from stillbit.data.batch import logits_of
+from tests.analysis import texts
 from tests.analysis.lowered import family, pair
 from tests.surgery import tiny
 
@@ -42,18 +46,17 @@ def test_a_run_that_goes_on_from_the_first_changed_layer_gives_the_bits_of_a_who
         assert torch.equal(prefix.record(images), plain)
         for group in groups:
             held.switched.set("high", group.parts, "low")
-            found = prefix.again(images, group.layers)
+            found = prefix.again(group.layers)
             assert torch.equal(found, _whole(held.switched, images)), group.name
         held.switched.set("high")
-        assert torch.equal(prefix.again(images, ()), plain), "nothing that is remembered was written over"
+        assert torch.equal(prefix.again(()), plain), "nothing that is remembered was written over"
 
 
-def _whole(switched: Switched, images: Tensor) -> Tensor:
+def _whole(switched: Switched, *inputs: Tensor) -> Any:
     """Past the watched forwards."""
     kept = {m: m.__dict__.pop("forward") for m in switched.model.modules() if "forward" in m.__dict__}
     try:
-        logits: Tensor = switched.model(images)
-        return logits
+        return switched.model(*inputs)
     finally:
         for module, forward in kept.items():
             module.forward = forward
@@ -84,7 +87,7 @@ def test_what_comes_before_the_first_change_does_not_run_again() -> None:
             ("patch_embed.proj", list(names)),
         ):
             ran.clear()
-            prefix.again(images, [changed])
+            prefix.again([changed])
             assert ran == expected
 
 
@@ -122,4 +125,38 @@ def test_an_output_that_is_written_into_is_not_reused() -> None:
     with Prefix(model).watching() as prefix:
         prefix.record(images)
         for _ in range(2):
-            assert torch.equal(prefix.again(images, ["second"]), plain)
+            assert torch.equal(prefix.again(["second"]), plain)
+
+
+@pytest.mark.parametrize("name", texts.READERS)
+@torch.no_grad()
+def test_a_model_of_texts_goes_on_with_the_same_bits(name: str) -> None:
+    """Its attentions give tuples, and its blocks get a mask."""
+    given = texts.texts((9, 12, 5), size=3)[0]
+    held = pair(texts.reader(name).float(), bits="w3a3", given=given)
+    held.switched.set("high")
+    plain = held.switched(*given.inputs)
+    assert any(block.endswith(".layer.1") for block in blocks(held.high))
+    with Prefix(held.switched.model).watching() as prefix:
+        assert torch.equal(prefix.record(*given.inputs), plain)
+        for group in held.anatomy.groups(("layer",)):
+            held.switched.set("high", group.parts, "low")
+            assert torch.equal(prefix.again(group.layers), logits_of(_whole(held.switched, *given.inputs))), group.name
+        held.switched.set("high")
+        assert torch.equal(prefix.again(()), plain)
+
+
+@torch.no_grad()
+def test_attention_of_transformers_does_not_run_again_for_what_comes_after_it() -> None:
+    given = texts.texts((9, 12, 5), size=3)[0]
+    held = pair(texts.reader(), given=given)
+    held.switched.set("high")
+    query = held.switched.model.get_submodule("bert.encoder.layer.1.attention.self.query")
+    calls: list[int] = []
+    with Prefix(held.switched.model).watching() as prefix:
+        prefix.record(*given.inputs)
+        query.register_forward_hook(lambda *_: calls.append(1))
+        prefix.again(["bert.encoder.layer.1.intermediate.dense"])
+        assert not calls
+        prefix.again(["bert.encoder.layer.1.attention.self.value"])
+        assert calls == [1]

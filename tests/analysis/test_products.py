@@ -10,9 +10,11 @@ from torch import nn
 
 import stillbit
 from stillbit import LayerSpec, Plan, Rule, Spec, per_head
+from stillbit.analysis.cost import text
 from stillbit.analysis.products import LayerCost, measure, products
 from stillbit.models.sret import Shape, SReT
 from stillbit.surgery.bitops import bitops
+from tests.analysis import texts
 from tests.surgery import tiny
 
 TOKENS, WIDTH, HIDDEN, HEADS = 17, 48, 192, 3
@@ -141,3 +143,22 @@ def test_the_model_is_left_as_it_was() -> None:
     of(model)
     assert model.training and not any(m._forward_hooks for m in model.modules())
     assert not any(p.is_meta for p in model.parameters())
+
+
+@pytest.mark.parametrize("family", texts.READERS)
+def test_a_model_of_texts_is_counted_by_hand(family: str) -> None:
+    model = stillbit.quantize(texts.reader(family, blocks=1).float(), "w4a2")
+    found = {(one.role, one.product): one for one in products(model, measure(model, text(model, 12)))}
+    scores, mixing = found["attention", "scores"], found["attention", "mixing"]
+    assert scores.macs == mixing.macs == 12 * 12 * 48 and scores.bitops == scores.macs * 4
+    assert scores.outputs == 3 * 12 * 12 and mixing.outputs == 12 * 48
+    assert scores.activation_bytes == 2 * 12 * 48 * 2 / 8
+    assert mixing.activation_bytes == (3 * 12 * 12 + 12 * 48) * 2 / 8
+    for role in ("query", "key", "value", "proj"):
+        one = found[role, "weight"]
+        assert (one.macs, one.left_bits, one.right_bits) == (12 * 48 * 48, 4, 2)
+        assert one.activation_bytes == 12 * 48 * 2 / 8 and one.heads == (3 if role == "proj" else 1)
+        # Codes of 4 bits, a float32 for each row, for each bias and for the input.
+        assert one.weight_bytes == 48 * 48 / 2 + 4 * 48 + 4 * 48 + 4
+    words = found["word", "weight"]
+    assert (words.macs, words.left_bits, words.weight_bytes) == (0, 8, 64 * 48 + 4 * 64)

@@ -10,11 +10,15 @@ import torch
 from timm.models.eva import Eva
 from torch import nn
 
-from stillbit import calibrate, quantize
+from stillbit import Plan, calibrate, quantize
+from stillbit.analysis.given import to_calibrate
 from stillbit.analysis.oscillation import Tracked, Unsettled
 from stillbit.analysis.tracked import WINDOW, head_pairs, pearson, tracked
 from stillbit.dynamics.oscillation import Oscillation
 from stillbit.dynamics.settings import TrackSettings
+from stillbit.train.settings import LossSettings
+from stillbit.train.task import Classify
+from tests.analysis import texts
 from tests.dynamics import small
 
 TRACK = TrackSettings(track=True, track_momentum=0.1, track_threshold=0.05, track_samples=3, track_window=40)
@@ -139,3 +143,37 @@ def test_the_correlation_is_pearsons() -> None:
     assert pearson(one, other) == pytest.approx(np.corrcoef(one, other)[0, 1])
     assert pearson(one, [2 * x + 1 for x in one]) == pytest.approx(1.0)
     assert pearson(one[:2], other[:2]) is None and pearson(one, [1.0] * 9) is None and pearson([], []) is None
+
+
+@pytest.mark.parametrize("family", texts.READERS)
+def test_binary_weights_that_train_on_texts_flip_where_they_cross_the_mean(family: str) -> None:
+    plan = Plan.uniform(1, 1, weight="sign", activation="elastic")
+    model, batches = quantize(texts.reader(family).float(), plan), texts.texts()
+    calibrate(model, to_calibrate(batches))
+    tracker, task = Oscillation(model, TRACK), Classify(LossSettings(), 3)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5, momentum=0.9)
+    held = {w.name: w.parameter for w in tracker.weights}
+    signs = {name: [_side(weight)] for name, weight in held.items()}
+    for step in range(8):
+        optimizer.zero_grad()
+        sum(task(model, batches[step % 2]).values(), start=torch.zeros(())).backward()
+        optimizer.step()
+        tracker.look(step + 1)
+        for name, weight in held.items():
+            signs[name].append(_side(weight))
+    found = tracked(model, tracker.state(), TRACK, step=8)
+    assert len(found.layers) == 2 * 6 + 1 and all(layer.bits == 1 for layer in found.layers)
+    for layer in found.layers:
+        seen = torch.stack(signs[layer.layer])
+        assert layer.flips == int((seen[1:] != seen[:-1]).sum())
+        assert layer.moved == pytest.approx(float((seen[-1] != seen[0]).double().mean()))
+    assert sum(layer.flips for layer in found.layers) > 0
+    assert {(p.role, p.head) for p in found.pieces if p.head is not None} == {
+        (role, head) for role in ("query", "key", "value", "proj") for head in range(3)
+    }
+    assert len(found.pairs) == 6
+
+
+def _side(weight: torch.Tensor) -> torch.Tensor:
+    """On which side of the mean of its tensor or row a weight is."""
+    return (weight.detach() - weight.detach().mean(1, keepdim=True)) >= 0

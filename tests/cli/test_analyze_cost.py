@@ -63,7 +63,7 @@ def test_bits_that_are_none_are_refused() -> None:
 
 def test_choices_of_data_are_refused() -> None:
     said = mistake(f"analyze cost {PICO} --dataset digits")
-    assert "what an image costs is counted without images: leave out --dataset" in said
+    assert "what an image or a text costs is counted without any: leave out --dataset" in said
 
 
 def test_a_broken_result_is_named(folder: Path, tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from torch import nn
 
 from stillbit import Plan, quantize
 from stillbit.layers.linear import QuantLinear
-from stillbit.layers.walk import QuantizedWeight, quantized, quantizers, scale_names, weights
-from tests.surgery import tiny
+from stillbit.layers.walk import QuantizedWeight, heads_of, quantized, quantizers, scale_names, weights
+from tests.surgery import tiny, tiny_hf
 
 
 def test_layers_come_in_the_order_of_the_model_with_their_names() -> None:
@@ -124,3 +124,37 @@ def test_what_is_no_attention_is_one_piece_under_its_own_name() -> None:
     assert [p.role for p in found["blocks.0.mlp.fc1"]] == ["fc1"] and found["patch_embed.proj"][0].head is None
     alone = next(weights(quantize(nn.Linear(2, 2), "w4a4")))
     assert alone.pieces() == (("weight", None, 0, 0, 2),)
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "electra", "distilbert", "vit"])
+def test_heads_of_transformers_are_found_inside_of_attention_and_beside_it(family: str) -> None:
+    model = quantize(tiny_hf.EVERY[family](), "w4a4")
+    found = [w for w in weights(model) if w.pieces()[0].head is not None]
+    assert [w.pieces()[0].role for w in found] == ["query", "key", "value", "proj"]
+    assert len({w.home.name for w in found}) == 1 and all(w.home.heads == 3 for w in found)
+    *rows, proj = found
+    assert all([(p.axis, p.first) for p in w.pieces()] == [(0, 0), (0, 16), (0, 32)] for w in rows)
+    assert [(p.axis, p.first, p.length) for p in proj.pieces()] == [(1, 0, 16), (1, 16, 16), (1, 32, 16)]
+    assert all(cover(weight) for weight in weights(model))
+    roles = [w.pieces()[0].role for w in weights(model)]
+    assert roles.count("fc1") == roles.count("fc2") == 1 or family == "vit"
+
+
+def test_a_head_without_columns_in_the_layer_beside_an_attention_reaches_nothing() -> None:
+    """In BERT the layer that takes heads in is no child of the attention."""
+    model = tiny_hf.bert().eval()
+    words = tiny_hf.sentences()
+    proj = next(w for w in weights(quantize(model, "w4a4")) if w.name.endswith("attention.output.dense"))
+    value, dense = (model.get_submodule(f"bert.encoder.layer.0.attention.{n}") for n in ("self.value", "output.dense"))
+    with torch.no_grad():
+        proj.pieces()[1].of(dense.weight).zero_()
+        before = model(**words).logits
+        value.weight[16:32] = 7.0
+        assert torch.equal(model(**words).logits, before)
+        value.weight[:16] = 7.0
+        assert not torch.equal(model(**words).logits, before)
+
+
+def test_only_an_attention_says_how_many_heads_it_has() -> None:
+    attention = tiny_hf.bert().bert.encoder.layer[0].attention
+    assert (heads_of(attention.self), heads_of(attention), heads_of(nn.Linear(2, 2))) == (3, 0, 0)

@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from stillbit.analysis.given import Given, mask_of, sentences, unpadded
 from stillbit.analysis.parts import WeightLayer, weight_layers
 from stillbit.analysis.probabilities import Probabilities
 from stillbit.analysis.twin import open_twin
-from stillbit.data.batch import Batch
 
 WIDEST, SPREAD = 8, 16
 """Of many channels or tokens, the widest so many are held, and so many more that lie evenly among all."""
@@ -24,7 +24,7 @@ AT_ONCE = 2**22
 
 @dataclass(frozen=True, kw_only=True)
 class Flow:
-    """One tensor, over all images: the input of a layer, or a head of what query, key and value put out."""
+    """One tensor, over all images or texts: the input of a layer, or a head of what query, key and value put out."""
 
     layer: str
     role: str
@@ -54,14 +54,14 @@ class Ranges:
     low: tuple[float, ...]
     """Smallest number of all images."""
     low_usual: tuple[float, ...]
-    """The 1 % quantile within an image (of Swin, within a window), on average."""
+    """The 1 % quantile within an image or text (of Swin, within a window), on average."""
     high_usual: tuple[float, ...]
     """The 99 % quantile within an image, on average."""
     high: tuple[float, ...]
     """Largest number of all images."""
 
 
-def measure(model: nn.Module, pictures: Iterable[Batch]) -> tuple[tuple[Flow, ...], tuple[Ranges, ...]]:
+def measure(model: nn.Module, pictures: Iterable[Given]) -> tuple[tuple[Flow, ...], tuple[Ranges, ...]]:
     """Run ``pictures`` through a twin of the model, and look at what enters every layer with a weight."""
     opened, watched = open_twin(model), _Watched()
     handles = []
@@ -70,10 +70,11 @@ def measure(model: nn.Module, pictures: Iterable[Batch]) -> tuple[tuple[Flow, ..
         handles.append(module.register_forward_hook(watched.hook(layer)))
     with torch.no_grad(), Probabilities(opened) as looked:  # which makes a family's attention call its linears
         for batch in pictures:
-            opened(batch.images)
+            watched.mask = mask_of(batch)
+            opened(*batch.inputs)
             looked.take()
     if not watched.moments:
-        raise ValueError("not one layer of this model was reached: give images that run through it")
+        raise ValueError("not one layer of this model was reached: give images or texts that run through it")
     flows = tuple(found.flow(*place) for place, found in watched.moments.items())
     return flows, tuple(one for reach in watched.reaches.values() if (one := reach.ranges()) is not None)
 
@@ -124,7 +125,8 @@ class _Reach:
     rows: list[Tensor] = field(default_factory=list)
     images: int = 0
     ragged: bool = False
-    """Whether their number changed: where a block cuts its tokens differently from run to run they have no place."""
+    """Whether their number changed: texts of several lengths, or a block that cuts its tokens as it likes, have no
+    place for each."""
 
     def add(self, x: Float[Tensor, "images places others"]) -> None:
         ordered = x.sort(dim=-1).values.double()
@@ -165,6 +167,8 @@ class _Watched:
     def __init__(self) -> None:
         self.moments: dict[tuple[str, str, int | None], _Moments] = {}
         self.reaches: dict[tuple[str, str], _Reach] = {}
+        self.mask: Tensor | None = None
+        """Which tokens of the texts that run now are no padding."""
 
     def hook(self, layer: WeightLayer) -> Any:
         def look(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -176,19 +180,26 @@ class _Watched:
             if layer.has_heads and layer.pieces[0].axis == 0:
                 for piece in layer.pieces:
                     part = output.detach().narrow(-1, piece.first, piece.length)
-                    self._add((layer.name, piece.role, piece.head), part)
+                    self._add((layer.name, piece.role, piece.head), unpadded(part, self.mask))
 
         return look
 
     def _input(self, layer: WeightLayer, module: nn.Module, x: Tensor) -> None:
-        self._add((layer.name, "input", None), x)
+        self._add((layer.name, "input", None), unpadded(x, self.mask))
+        if self.mask is not None and x.shape[:2] == self.mask.shape:
+            for text in sentences(x, self.mask):
+                self._reaches(layer, text)
+            return
         image = isinstance(module, nn.Conv2d)
         whole = x.flatten(2).mT if image else x.flatten(1, -2) if x.dim() > 2 else x.unsqueeze(1)
+        self._reaches(layer, whole, tokens=not image)
+
+    def _reaches(self, layer: WeightLayer, whole: Tensor, *, tokens: bool = True) -> None:
         if whole.size(1) < 2:
             return
         for some in whole.split(max(1, AT_ONCE // whole[0].numel())):
             self._reach(layer.name, "channel").add(some.mT)
-            if not image:
+            if tokens:
                 self._reach(layer.name, "token").add(some)
 
     def _add(self, place: tuple[str, str, int | None], x: Tensor) -> None:

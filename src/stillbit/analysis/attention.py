@@ -1,41 +1,46 @@
-"""Where a model looks: attention maps over images, and how far they are from those of the float model."""
+"""Where a model looks: attention maps over images or texts, and how far they are from those of the float model."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from math import fsum, log
+from math import exp, fsum, log
 from typing import ClassVar, NamedTuple, final
 
 import torch
 from torch import Tensor, nn
 
 from stillbit.analysis.finite import check_finite
+from stillbit.analysis.given import Given, Kind, aside, kind_of, split
 from stillbit.analysis.maps import Grid, Reading, fused, reading, rollout
 from stillbit.analysis.probabilities import Attended, Probabilities
 from stillbit.analysis.record import Record
 from stillbit.analysis.rows import entropy, silent, spearman
+from stillbit.analysis.sentence import SHOWN, Sentence, Words, cuts, reading_of_text, sentences_of
 from stillbit.analysis.table import Column, Table
 from stillbit.analysis.thumbnail import thumbnail
 from stillbit.analysis.twin import open_twin
 from stillbit.data.batch import Batch
 from stillbit.data.look import Look
+from stillbit.data.text import TextBatch
 from stillbit.surgery.survey import survey
 
 AT_ONCE = 8
-"""Images: the probabilities of all layers and models are held at the same time."""
+"""Images or texts: the probabilities of all layers and models are held at the same time."""
 CLASS = "what the class token attends to"
+FIRST = "what the first token attends to, from which the model answers"
 MEAN = "what all tokens attend to, on average"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Looks:
-    """How one attention distributes itself, on average over images and queries."""
+    """How one attention distributes itself, on average over images or texts, and queries."""
 
     layer: str
-    keys: int
-    """How many tokens can be looked at; the entropy is at most their logarithm."""
+    keys: float
+    """How many tokens can be looked at, a geometric mean over the queries of texts; the entropy is at most its
+    logarithm."""
     entropy: tuple[float, ...]
     """Nats, a head."""
     silent: tuple[float, ...]
@@ -46,12 +51,14 @@ class Looks:
 
 @dataclass(frozen=True, kw_only=True)
 class Map:
-    """One image's attention, over the patches."""
+    """One image's attention, over the patches; or one text's, over its tokens, in one row."""
 
     fused: tuple[tuple[float, ...], ...]
     """The last attention, the largest of all heads; rows of the picture from the top, summing to 1."""
     rollout: tuple[tuple[float, ...], ...]
     """Attention rollout through all layers (Abnar and Zuidema 2020); summing to 1."""
+    heads: tuple[tuple[tuple[float, ...], ...], ...] = ()
+    """Of a text: every head of the last attention, what each token (a row) attends to, to four digits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +72,7 @@ class Seen:
     """Spearman's of the fused map with the float model's, mean over the images; None where there are no maps."""
     rollout_correlation: float | None
     maps: tuple[Map, ...]
-    """One a picture of the record; empty where there are no maps."""
+    """One a picture or sentence of the record; empty where there are no maps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,13 +94,17 @@ class Attention(Record):
 
     kind: ClassVar[str] = "attention"
     images: int
-    """How many the numbers are means over."""
+    """How many the numbers are means over; or texts, see ``what``."""
     reads: str
     """Whose attention a map is: the class token's, or the mean over all tokens."""
     no_maps: str
     """Why there are no maps, in a sentence; empty where there are."""
     models: tuple[Seen, ...]
     pictures: tuple[Picture, ...]
+    sentences: tuple[Sentence, ...] = ()
+    """Of texts, in place of pictures."""
+    what: Kind = "images"
+    """What was looked at."""
 
     def tables(self) -> tuple[Table, ...]:
         """The models first, then the attentions that changed most."""
@@ -123,8 +134,8 @@ class Attention(Record):
         )
         maps = f"There are no maps: {self.no_maps}." if self.no_maps else f"Maps show {self.reads}."
         note = (
-            f"Probabilities as they meet the values, means over {self.images:,} images. Correlations are Spearman's "
-            f"with the first model, query by query over the keys. {maps}"
+            f"Probabilities as they meet the values, means over {self.images:,} {self.what}{aside(self.what)}. "
+            f"Correlations are Spearman's with the first model, query by query over the keys. {maps}"
         )
         return Table(title="Attention", columns=columns, rows=rows, note=note)
 
@@ -167,35 +178,55 @@ class Shown(NamedTuple):
 
 
 def compute(
-    models: Sequence[Shown], pictures: Sequence[Batch], *, subject: str, look: Look, keep: int = 4
+    models: Sequence[Shown],
+    given: Sequence[Given],
+    *,
+    subject: str,
+    look: Look | None = None,
+    words: Words | None = None,
+    keep: int = 4,
 ) -> Attention:
-    """Side by side, the first being what the others are compared with; maps of the first ``keep`` pictures are kept."""
+    """Side by side, the first being what the others are compared with; maps of the first ``keep`` samples are kept.
+
+    ``look`` is how images were normalised; ``words`` tells the pieces of texts by their numbers.
+    """
     for shown in models:
         check_finite(shown.model, shown.name)
     watched = [_Watched(shown) for shown in models]
     read: Reading | str | None = None
     seen = 0
-    for batch in pictures:
-        for some in batch.images.split(AT_ONCE):
+    for batch in given:
+        for some in split(batch, AT_ONCE):
             first = watched[0].look(some)
-            read = reading(watched[0].opened, first, len(some)) if read is None else read
-            true = _Maps.of(first, read)
+            read = _reading(watched[0].opened, first, some) if read is None else read
+            true = _parts(first, some, read)
             for number, one in enumerate(watched):
                 held = first if number == 0 else one.look(some)
                 _check_same(first, held, one.shown.name)
-                maps = true if number == 0 else _Maps.of(held, read)
-                one.add(held, first, maps, true, keep - seen)
-            seen += len(some)
+                parts = true if number == 0 else _parts(held, some, read)
+                one.add(parts, true, keep)
+            seen += len(some.targets)
     if read is None:
-        raise ValueError("attention is looked at over images: give one at least")
+        raise ValueError("attention is looked at over images or texts: give one at least")
+    what = kind_of(given)
     return Attention(
         subject=subject,
         images=seen,
-        reads="" if isinstance(read, str) else CLASS if read.by_class else MEAN,
+        reads="" if isinstance(read, str) else _reads(read, what),
         no_maps=read if isinstance(read, str) else "",
         models=tuple(one.seen() for one in watched),
-        pictures=() if isinstance(read, str) else _pictures(pictures, look, keep),
+        pictures=() if isinstance(read, str) or what == "texts" else _pictures(given, look, keep),
+        sentences=sentences_of(given, words, keep),
+        what=what,
     )
+
+
+def _reading(model: nn.Module, attended: Mapping[str, Attended], given: Given) -> Reading | str:
+    return reading_of_text(model) if isinstance(given, TextBatch) else reading(model, attended, len(given.targets))
+
+
+def _reads(read: Reading, what: Kind) -> str:
+    return MEAN if not read.by_class else FIRST if what == "texts" else CLASS
 
 
 class _Maps(NamedTuple):
@@ -210,6 +241,18 @@ class _Maps(NamedTuple):
         return cls(read.of(fused(layers)), read.of(rollout(layers)))
 
 
+class _Part(NamedTuple):
+    """What belongs together: the images of a batch, or one text."""
+
+    held: Mapping[str, Attended]
+    maps: _Maps | None
+    is_text: bool
+
+
+def _parts(held: Mapping[str, Attended], given: Given, read: Reading | str) -> list[_Part]:
+    return [_Part(cut, _Maps.of(cut, read), isinstance(given, TextBatch)) for cut in cuts(held, given)]
+
+
 class _Watched:
     """One model, and sums over the images."""
 
@@ -218,35 +261,41 @@ class _Watched:
         self.opened = open_twin(shown.model)
         self.probabilities = Probabilities(self.opened)
         self.sums: dict[str, Tensor] = {}
-        self.keys: dict[str, int] = {}
+        self.keys: dict[str, dict[int, int]] = {}
+        """How many rows of how many keys there were."""
         self.alike: list[tuple[float, float]] = []
         self.maps: list[Map] = []
         if not self.probabilities.layers:
             unknown = [name for name, why in survey(shown.model).floats.items() if "known to no family" in why]
             why = f"that of {unknown[0]} is known to no family" if unknown else "it has none"
-            raise ValueError(f"{shown.name} shows no attention ({why}): give a vision transformer of timm's")
+            raise ValueError(
+                f"{shown.name} shows no attention ({why}): give a vision transformer of timm's, or "
+                "an encoder of transformers"
+            )
 
-    def look(self, images: Tensor) -> dict[str, Attended]:
+    def look(self, batch: Given) -> dict[str, Attended]:
         with torch.no_grad(), self.probabilities:
-            self.opened(images)
+            self.opened(*batch.inputs)
             return self.probabilities.take()
 
-    def add(
-        self, held: Mapping[str, Attended], true: Mapping[str, Attended], maps: _Maps | None, float_maps: _Maps | None,
-        keep: int,
-    ) -> None:  # fmt: skip
-        for name, attended in held.items():
-            quiet = silent(attended)
-            numbers = (~quiet * entropy(attended), quiet, spearman(attended, true[name]), torch.ones_like(quiet))
-            found = torch.stack([n.double().sum((0, 2)) for n in numbers])
-            self.sums[name] = self.sums[name] + found if name in self.sums else found
-            self.keys[name] = attended.size(-1)
-        if maps is None or float_maps is None:
-            return
-        pairs = [spearman(a.flatten(1), b.flatten(1)).tolist() for a, b in zip(maps, float_maps, strict=True)]
-        self.alike += list(zip(*pairs, strict=True))
-        for one, rolled in zip(maps.fused[: max(keep, 0)].tolist(), maps.rollout[: max(keep, 0)].tolist(), strict=True):
-            self.maps.append(Map(fused=_frozen(one), rollout=_frozen(rolled)))
+    def add(self, parts: Sequence[_Part], true: Sequence[_Part], keep: int) -> None:
+        for part, real in zip(parts, true, strict=True):
+            for name, attended in part.held.items():
+                self._add(name, attended, real.held[name])
+            if part.maps is not None and real.maps is not None:
+                pairs = [
+                    spearman(a.flatten(1), b.flatten(1)).tolist() for a, b in zip(part.maps, real.maps, strict=True)
+                ]
+                self.alike += list(zip(*pairs, strict=True))
+                self.maps += _kept(part, keep - len(self.maps))
+
+    def _add(self, name: str, attended: Attended, true: Attended) -> None:
+        quiet = silent(attended)
+        numbers = (~quiet * entropy(attended), quiet, spearman(attended, true), torch.ones_like(quiet))
+        found = torch.stack([n.double().sum((0, 2)) for n in numbers])
+        self.sums[name] = self.sums[name] + found if name in self.sums else found
+        keys, rows = self.keys.setdefault(name, {}), attended.size(0) * attended.size(2)
+        keys[attended.size(-1)] = keys.get(attended.size(-1), 0) + rows
 
     def seen(self) -> Seen:
         fused_ones, rolled = zip(*self.alike, strict=True) if self.alike else ((), ())
@@ -263,7 +312,7 @@ class _Watched:
         spread, quiet, alike, rows = sums
         heard = (rows - quiet).clamp_min(1)
         columns = {"entropy": spread / heard, "silent": quiet / rows, "correlation": alike / rows}
-        return Looks(layer=name, keys=self.keys[name], **{k: tuple(v.tolist()) for k, v in columns.items()})
+        return Looks(layer=name, keys=_geometric(self.keys[name]), **{k: tuple(v.tolist()) for k, v in columns.items()})
 
 
 def _check_same(first: Mapping[str, Attended], held: Mapping[str, Attended], name: str) -> None:
@@ -271,12 +320,38 @@ def _check_same(first: Mapping[str, Attended], held: Mapping[str, Attended], nam
         raise ValueError(f"{name} has other attentions than the model it is compared with: give the same model")
 
 
-def _pictures(pictures: Sequence[Batch], look: Look, keep: int) -> tuple[Picture, ...]:
-    every = ((b.images[i], b.targets[i], b.indices[i]) for b in pictures for i in range(len(b.images)))
+def _geometric(rows: Mapping[int, int]) -> float:
+    """The mean number of keys, such that its logarithm is the mean of theirs."""
+    if len(rows) == 1:
+        return next(iter(rows))
+    return exp(fsum(count * log(keys) for keys, count in rows.items()) / sum(rows.values()))
+
+
+def _kept(part: _Part, keep: int) -> Iterator[Map]:
+    """The maps of the first images; or of the text, as far as its tokens are shown."""
+    assert part.maps is not None, "only what has maps keeps them"
+    shown = SHOWN if part.is_text else None
+    last = list(part.held.values())[-1]
+    for index in range(min(max(keep, 0), len(last))):
+        fused_one, rolled = (_frozen(grid[index, :, :shown].tolist()) for grid in part.maps)
+        heads = [_short(rows) for rows in last[index, :, :SHOWN, :SHOWN].tolist()] if part.is_text else []
+        yield Map(fused=fused_one, rollout=rolled, heads=tuple(heads))
+
+
+def _pictures(given: Sequence[Given], look: Look | None, keep: int) -> tuple[Picture, ...]:
+    if look is None:
+        raise ValueError("images are shown as they were before they were normalised: say how, look=Look(...)")
+    images = (batch for batch in given if isinstance(batch, Batch))
+    every = ((b.images[i], b.targets[i], b.indices[i]) for b in images for i in range(len(b.images)))
     return tuple(
         Picture(number=int(number), target=int(target), png=thumbnail(image, look))
         for image, target, number in islice(every, keep)
     )
+
+
+def _short(rows: list[list[float]]) -> tuple[tuple[float, ...], ...]:
+    """To four digits: there are many of these."""
+    return tuple(tuple(float(f"{value:.4g}") for value in row) for row in rows)
 
 
 def _frozen(rows: list[list[float]]) -> tuple[tuple[float, ...], ...]:

@@ -1,10 +1,13 @@
-"""What an image costs: multiplications, bit operations and bytes, by layer; and what hardware would make of them."""
+"""What an image or a text costs: multiplications, bit operations and bytes, by layer; and what hardware would need."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, final
+from typing import Any, ClassVar, Literal, NamedTuple, final
 
+import torch
+from jaxtyping import Int
 from torch import Tensor, nn
 
 from stillbit.analysis import hardware
@@ -13,6 +16,7 @@ from stillbit.analysis.products import LayerCost, Measured, measure, products
 from stillbit.analysis.record import Record
 from stillbit.analysis.table import Column, Table, scaled
 from stillbit.analysis.twin import float_twin
+from stillbit.data.text_tables import Tables
 from stillbit.layers.merged_attention import MergedAttention
 from stillbit.quantizers.grid import FLOAT_BITS
 from stillbit.surgery import macs
@@ -20,6 +24,8 @@ from stillbit.surgery.swap import quantize
 
 UNIFORM = ("w8a8", "w4a4", "w3a3", "w2a2")
 """What else is counted; before them stands the float model."""
+Example = Tensor | Mapping[str, Tensor]
+"""One image, or what a model of texts takes in, by name."""
 ENDS = ("patch", "stem", "head", "position")
 """Roles that keep 8 bits whatever the others have, and are left out of the hardware's comparison."""
 
@@ -38,13 +44,13 @@ class Point:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Cost(Record):
-    """Of one image of one size."""
+    """Of one image of one size, or one text of one length."""
 
     kind: ClassVar[str] = "cost"
     about: str
     """Where the model is from, and at which bits it was counted."""
     image: str
-    """The size of the input, such as 3 x 224 x 224."""
+    """The size of the input, such as 3 x 224 x 224, or 128 tokens."""
     layers: tuple[LayerCost, ...]
     """In the order of the model."""
     parameters: int
@@ -57,6 +63,8 @@ class Cost(Record):
     points: tuple[Point, ...]
     """This model first, then what it would cost float and at uniform bits."""
     hardware: Hardware
+    unit: Literal["image", "text"] = "image"
+    """What is counted for."""
 
     def tables(self) -> tuple[Table, ...]:
         """The whole first, then the dearest layers, then hardware."""
@@ -74,12 +82,17 @@ class Cost(Record):
         told = [p for index, p in enumerate(self.points) if not (index and self._is_itself(p))]
         rows = tuple((p.name, p.bitops / 1e9, p.bitops / whole, p.weight_bytes, p.top1) for p in told)
         note = (
-            f"One image of {self.image}: {scaled(self.macs)} multiply-accumulates, "
+            f"One {self.unit} of {self.image}: {scaled(self.macs)} multiply-accumulates, "
             f"{scaled(self.activation_bytes)}B of activations enter products; {self.parameters:,} parameters "
             f"({self.about}). BitOPs = sum of MACs * bits * bits, float being 32; uniform bits leave 8 to the first "
             "and the last layer."
         )
-        return Table(title="Cost of an image", columns=columns, rows=rows, note=note)
+        return Table(title=f"Cost of {self.one}", columns=columns, rows=rows, note=note)
+
+    @property
+    def one(self) -> str:
+        """An image, or a text."""
+        return f"an {self.unit}" if self.unit == "image" else f"a {self.unit}"
 
     def _is_itself(self, point: Point) -> bool:
         """Whether a point is the float model, and so is this one."""
@@ -120,7 +133,7 @@ class Cost(Record):
         columns = (
             Column(name="array"),
             Column(name="area, um2", kind="number", about="Of a unit, for the same speed, with its share of rescaling"),
-            Column(name="energy, uJ", kind="number", about="Of an image"),
+            Column(name="energy, uJ", kind="number", about=f"Of {self.one}"),
             Column(name="products", kind="number", about="Of that in products and sums, uJ"),
             Column(name="scales", kind="number", about="Of that in rescaling, uJ"),
             Column(name="how"),
@@ -169,18 +182,20 @@ class _Counted(NamedTuple):
 
 
 def compute(
-    model: nn.Module, *, subject: str, about: str, example: Tensor | None = None, top1: float | None = None
+    model: nn.Module, *, subject: str, about: str, example: Example | None = None, top1: float | None = None
 ) -> Cost:
-    """Of a float or a quantized model; ``example`` is one image, by default one of the model's own size."""
-    image = macs.example_of(model) if example is None else example
-    if image is None:
-        raise ValueError(f"{subject} does not say how large its images are: give one, compute(..., example=one_image)")
-    measured = measure(model, image)
+    """Of a float or a quantized model; ``example`` is one image, by default one of the model's own size, or `text`."""
+    one = macs.example_of(model) if example is None else example
+    if one is None:
+        reads = getattr(model, "main_input_name", "") == "input_ids"
+        what, asked = ("texts", "text(model, 128)") if reads else ("images", "one_image")
+        raise ValueError(f"{subject} does not say how large its {what} are: give one, compute(..., example={asked})")
+    measured = measure(model, one)
     counted = _Counted.of(model, measured)
     return Cost(
         subject=subject,
         about=about,
-        image=" x ".join(str(n) for n in image.shape[1:]),
+        image=" x ".join(str(n) for n in one.shape[1:]) if isinstance(one, Tensor) else f"{_tokens(one)} tokens",
         layers=counted.layers,
         parameters=sum(p.numel() for p in float_twin(model).parameters()),
         macs=counted.macs,
@@ -189,7 +204,20 @@ def compute(
         activation_bytes=sum(one.activation_bytes for one in counted.layers),
         points=(counted.point(subject, top1), *_others(model, measured)),
         hardware=_hardware(counted.layers),
+        unit="image" if isinstance(one, Tensor) else "text",
     )
+
+
+def text(model: Any, tokens: int) -> dict[str, Int[Tensor, "1 tokens"]]:
+    """One text of so many tokens for a model of transformers, with no numbers in it."""
+    most = Tables.of(model.config).positions
+    if not 1 <= tokens <= most:
+        raise ValueError(f"a text of {tokens} tokens does not fit the {most} positions this model knows: 1 to {most}")
+    return {"input_ids": torch.zeros(1, tokens, dtype=torch.long, device="meta")}
+
+
+def _tokens(example: Mapping[str, Tensor]) -> int:
+    return example["input_ids"].size(1)
 
 
 def _others(model: nn.Module, measured: Measured) -> tuple[Point, ...]:

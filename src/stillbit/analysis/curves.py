@@ -10,6 +10,7 @@ from typing import ClassVar, Literal, final
 from stillbit.analysis.logged import Logged, Row, finite, logged
 from stillbit.analysis.record import Record
 from stillbit.analysis.table import Column, Table
+from stillbit.train.evaluate import JUDGED
 
 MOST = 500
 """Points of a curve."""
@@ -56,9 +57,11 @@ class Curves(Record):
     ended: bool
     """Whether the run came to its end."""
     best: float | None
-    """The best top-1 in percent, of the average where the run has one; None before the first evaluation."""
+    """The best score in percent, of the average where the run has one; None before the first evaluation."""
     best_epoch: int | None
     curves: tuple[Curve, ...]
+    judged_by: Literal["top-1", "score"] = "top-1"
+    """What the best one is the best of: texts have a score, by the metrics of their task."""
 
     def tables(self) -> tuple[Table, ...]:
         """A row a curve."""
@@ -77,7 +80,8 @@ class Curves(Record):
     def _note(self) -> str:
         said = [f"{self.epochs} of {self.planned} epochs, {self.steps:,} steps"]
         said += [f"{self.seconds:,.0f} s"] if self.seconds is not None else []
-        said += [f"best top-1 {self.best:.2f} % after epoch {self.best_epoch}"] if self.best is not None else []
+        if self.best is not None:
+            said += [f"best {self.judged_by} {self.best:.2f} % after epoch {self.best_epoch}"]
         said += [] if self.ended else ["not ended"]
         broken = sum(curve.broken for curve in self.curves)
         said += [f"{broken} points are no finite number and left out"] if broken else []
@@ -104,12 +108,14 @@ def curves(folder: Path, *, subject: str, planned: int) -> Curves:
         best=_score(best) if best else None,
         best_epoch=best["epoch"] if best else None,
         curves=_curves(log),
+        judged_by="score" if best and "score" in best else "top-1",
     )
 
 
 def _score(row: Row) -> float:
     """What the run is judged by after an epoch."""
-    score = row.get("ema_top1", row.get("top1"))
+    name = next((name for name in JUDGED if name in row), JUDGED[-1])
+    score = row.get(f"ema_{name}", row.get(name))
     return float(score) if finite(score) else float("-inf")
 
 

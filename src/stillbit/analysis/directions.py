@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from stillbit.quantizers.base import Quantizer
+from stillbit.surgery.hf import TABLES
 
 Weights = dict[str, Tensor]
 MATRICES = {"weight", "in_proj_weight"}
@@ -21,12 +22,20 @@ def movable(model: nn.Module) -> dict[str, nn.Parameter]:
 
     Biases, norms, positions, class tokens and the state of quantizers are none.
     """
-    inside = {f"{name}." for name, module in model.named_modules() if isinstance(module, Quantizer)}
+    modules = dict(model.named_modules())
+    inside = {
+        f"{name}." for name, module in modules.items() if isinstance(module, Quantizer) or _is_place(name, module)
+    }
     return {
         name: parameter
         for name, parameter in model.named_parameters()
         if name.rpartition(".")[2] in MATRICES and parameter.dim() > 1 and not any(map(name.startswith, inside))
     }
+
+
+def _is_place(name: str, module: nn.Module) -> bool:
+    """Whether it is a table of where a token is, and not of which."""
+    return isinstance(module, nn.Embedding) and "position" in TABLES.get(name.rpartition(".")[2], ())
 
 
 def direction(weights: Mapping[str, Tensor], *, seed: int, number: int) -> Weights:

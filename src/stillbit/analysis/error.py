@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, final
 
+from stillbit.analysis.given import Kind, aside
 from stillbit.analysis.record import Record
 from stillbit.analysis.table import Column, Table
 
@@ -52,7 +53,7 @@ class Errors(Record):
     about: str
     """Which checkpoint."""
     images: int
-    """For activations and gradients."""
+    """For activations and gradients; or texts, see ``what``."""
     loss: float
     """Of the quantized model on them."""
     float_loss: float
@@ -65,10 +66,13 @@ class Errors(Record):
     gradients: tuple[GradientAgreement, ...]
     agreement: float | None
     """The cosine over the weights of all layers at once."""
+    what: Kind = "images"
+    """What was looked at."""
 
     def tables(self) -> tuple[Table, ...]:
         """Weights, activations, gradients: the worst first."""
-        local = f"{DEFINITION} Each quantizer is measured on what reaches it, on {self.images} images."
+        on = f"{self.images} {self.what}{aside(self.what)}"
+        local = f"{DEFINITION} Each quantizer is measured on what reaches it, on {on}."
         return (
             _table(f"Error of the weights of {self.subject}", self.weights, DEFINITION),
             _table("Error of the activations", self.activations, local),
@@ -107,8 +111,8 @@ def _agreement(found: Errors) -> Table:
     worst = sorted(found.gradients, key=lambda g: 2.0 if g.cosine is None else g.cosine)
     whole = "" if found.agreement is None else f": cosine {found.agreement:.3f} over all weights"
     note = (
-        f"Gradients of the cross-entropy on {found.images} images in the latent weights, straight-through, against "
-        f"those of the float model with the same weights. The loss is {found.loss:.4g} quantized and "
+        f"Gradients of the cross-entropy on {found.images} {found.what} in the latent weights, straight-through, "
+        f"against those of the float model with the same weights. The loss is {found.loss:.4g} quantized and "
         f"{found.float_loss:.4g} float."
     )
     rows = tuple((g.layer, g.cosine, g.ratio) for g in worst)

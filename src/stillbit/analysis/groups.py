@@ -86,8 +86,10 @@ class Anatomy:
         yield self._whole("role", "projection", [n for n in named("proj") if n in self.weights])
         yield self._whole("role", "fc1", named("fc1"))
         yield self._whole("role", "fc2", named("fc2"))
-        first, last = ("patch", "head") if self.attentions else ("first", "last")
+        words = named("word")
+        first, last = ("words" if words else "patch", "head") if self.attentions else ("first", "last")
         yield self._whole("role", first, named("first"))
+        yield self._whole("role", "positions", [n for n in named("position") if "embedding" in self.sites[n].roles])
         yield self._whole("role", last, named("last"))
 
     def _blocks(self) -> Iterator[Tensors]:
@@ -127,7 +129,7 @@ class Anatomy:
         parts, count = [], 0
         shared = False
         for name, weight in self.weights.items():
-            if name.rpartition(".")[0] != attention:
+            if weight.home.name != attention:
                 continue
             pieces = weight.pieces()
             heads = {piece.head for piece in pieces}

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from stillbit.analysis.directions import Weights, direction, movable, move
+from stillbit.analysis.given import Given
 from stillbit.analysis.gradient import counted, gradients, loss_part
 from stillbit.analysis.untouched import untouched
-from stillbit.data.batch import Batch
 from stillbit.layers.walk import quantizers
 
 Vector = Float[Tensor, " weights"]
@@ -73,7 +73,7 @@ class Top(NamedTuple):
 
 
 def curvature(
-    model: nn.Module, batches: Sequence[Batch], settings: PowerSettings, how: Literal["exact", "differences"]
+    model: nn.Module, batches: Sequence[Given], settings: PowerSettings, how: Literal["exact", "differences"]
 ) -> Curvature:
     """The top eigenvalue of the mean cross-entropy over ``batches``; ``exact`` is for float models."""
     if how == "exact" and any(True for _ in quantizers(model)):
@@ -113,7 +113,7 @@ def power(product: Callable[[Vector], Vector], start: Vector, settings: PowerSet
 
 
 def _exact(
-    model: nn.Module, parameters: dict[str, nn.Parameter], batches: Sequence[Batch], distance: float
+    model: nn.Module, parameters: dict[str, nn.Parameter], batches: Sequence[Given], distance: float
 ) -> Callable[[Vector], Vector]:
     """Products by a second backward pass; there is no distance in them."""
     wanted, images = list(parameters.values()), counted(batches)
@@ -132,7 +132,7 @@ def _exact(
 
 
 def _differences(
-    model: nn.Module, parameters: dict[str, nn.Parameter], batches: Sequence[Batch], distance: float
+    model: nn.Module, parameters: dict[str, nn.Parameter], batches: Sequence[Given], distance: float
 ) -> Callable[[Vector], Vector]:
     """Products from gradients at two places; `untouched` puts the weights back."""
     origin = {name: parameter.detach().clone() for name, parameter in parameters.items()}

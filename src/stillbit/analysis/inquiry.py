@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from stillbit.analysis.given import Given, kind_of, split
 from stillbit.analysis.gradient import of_one_class
 from stillbit.analysis.groups import By
-from stillbit.data.batch import Batch
 from stillbit.quantizers.granularity import per_channel, per_tensor
 from stillbit.quantizers.grid import FLOAT_BITS
 from stillbit.quantizers.spec import Spec
-from stillbit.surgery.plan import ENDS, LayerSpec, Plan, Rule, preset
+from stillbit.surgery.plan import ENDS, LayerSpec, Plan, preset
 from stillbit.train.settings import OptimSettings
 
 Question = Literal["lower", "keep"]
@@ -36,7 +36,7 @@ class Inquiry:
     calibration_images: int = 64
     """From which activations get their scales, the first ones; the proxy looks at them too."""
     chunk: int | None = None
-    """Images that pass the model together; if None, 8 on a CPU, whose caches then hold a layer, and 64 on a GPU."""
+    """Samples that pass the model together; if None, 8 on a CPU, whose caches then hold a layer, and 64 on a GPU."""
     steps: int = 0
     """Of training, for the base and for each group."""
     optim: OptimSettings = field(default_factory=lambda: OptimSettings(lr=1e-4))
@@ -58,22 +58,21 @@ class Inquiry:
         weights, activations = preset(self.bits)
         end = LayerSpec(Spec(weights, "lsq", per_channel), Spec(activations, "lsq", per_tensor))
         low = self.plan or Plan.uniform(weights, activations)
-        return low.but(*(Rule(role, end, optional=True) for role in ENDS)), Plan.uniform(*preset(self.high))
+        # In place of the rules for them and not in front of all: a plan may have one of its own for the words.
+        rules = tuple(replace(rule, spec=end) if rule.pattern in ENDS else rule for rule in low.rules)
+        return Plan(rules), Plan.uniform(*preset(self.high))
 
-    def chunks(self, batches: Sequence[Batch]) -> tuple[Batch, ...]:
-        """The same images in the same order, ``chunk`` at a time; images of one class alone are refused."""
-        size = self.chunk or (8 if batches[0].images.device.type == "cpu" else 64)
+    def chunks(self, batches: Sequence[Given]) -> tuple[Given, ...]:
+        """The same samples in the same order, ``chunk`` at a time; samples of one class alone are refused."""
+        size = self.chunk or (8 if batches[0].targets.device.type == "cpu" else 64)
         if of_one_class(batches):
+            what = kind_of(batches)
             raise ValueError(
-                "all images are of one class, among which every answer is right: give images of at least two"
+                f"all {what} are of one class, among which every answer is right: give {what} of at least two"
             )
-        return tuple(
-            Batch(images, targets, indices)
-            for batch in batches
-            for images, targets, indices in zip(*(t.split(size) for t in batch[:3]), strict=True)
-        )
+        return tuple(some for batch in batches for some in split(batch, size))
 
-    def first(self, chunks: Sequence[Batch]) -> tuple[Batch, ...]:
+    def first(self, chunks: Sequence[Given]) -> tuple[Given, ...]:
         """The chunks that calibrate: as few as have enough images."""
         wanted, chosen = self.calibration_images, []
         for batch in chunks:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal, final
 
+from stillbit.analysis.given import Kind
 from stillbit.analysis.hessian import Curvature
 from stillbit.analysis.record import Record
 from stillbit.analysis.table import Cell, Column, Table
@@ -27,7 +28,7 @@ class Surface:
 
     @property
     def loss(self) -> float | None:
-        """At the centre, as an evaluation on the same images gives it."""
+        """At the centre, as an evaluation on the same samples gives it."""
         return self.losses[len(self.losses) // 2]
 
     @property
@@ -63,15 +64,18 @@ class Landscape(Record):
     about: str
     """Which checkpoint."""
     data: str
-    """The hash of the images and their labels."""
+    """The hash of the samples and their labels."""
     dimensions: Literal[1, 2]
     points: int
     """Along a direction; odd, so that the centre is one of them."""
     reach: float
     """Coordinates go from -reach to reach; at 1 every filter has moved by its own norm."""
     images: int
+    """Or texts, see ``what``."""
     seed: int
     surfaces: tuple[Surface, ...]
+    what: Kind = "images"
+    """What was looked at."""
 
     @property
     def coordinates(self) -> tuple[float, ...]:
@@ -87,7 +91,7 @@ class Landscape(Record):
     def tables(self) -> tuple[Table, ...]:
         """A row a model: the centre, and how the loss rises around it; then the curvature, where it was asked for."""
         numbers = {
-            "loss": "At the centre, as an evaluation on the same images gives it",
+            "loss": "At the centre, as an evaluation on the same samples gives it",
             "at 1/4": "Mean loss of the points nearest to a quarter of the way to the edge",
             "at 1/2": "The same at half of the way",
             "at the edge": "The same there",
@@ -108,8 +112,8 @@ class Landscape(Record):
         missing = sum(loss is None for surface in self.surfaces for loss in surface.losses)
         return (
             f"Along {many} (seed {self.seed}), every filter as long as that of the weight, {self.points} points from "
-            f"-{self.reach:g} to {self.reach:g}, on {self.images} images. Biases, norms, positions and learned scales "
-            "stand still; in a quantized model the latents move. "
+            f"-{self.reach:g} to {self.reach:g}, on {self.images} {self.what}. Biases, norms, positions and learned "
+            "scales stand still; in a quantized model the latents move. "
             + "; ".join(f"{surface.of}: {surface.about}" for surface in self.surfaces)
             + "."
             + (f" Still missing: {missing:,} of the points; the same command goes on." if missing else "")
@@ -134,7 +138,7 @@ def _curved(surfaces: tuple[Surface, ...]) -> Table:
         Column(name="eigenvalue", kind="number", about="Of the Hessian, the largest in magnitude"),
         Column(name="residual", kind="number", about="|H v - eigenvalue v| / |eigenvalue|"),
         Column(name="iterations", kind="count"),
-        Column(name="images", kind="count"),
+        Column(name="samples", kind="count"),
     )
     rows = tuple(
         (surface.of, c.how, c.distance, c.eigenvalue, c.residual, c.iterations, c.images)

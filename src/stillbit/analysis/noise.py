@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import log10
@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from stillbit.analysis.error import Errors, GradientAgreement, TensorError
 from stillbit.analysis.finite import check_finite
+from stillbit.analysis.given import Given, kind_of, mask_of, unpadded
 from stillbit.analysis.gradient import check_classes, counted, gradients
 from stillbit.analysis.untouched import untouched
-from stillbit.data.batch import Batch
 from stillbit.layers.walk import QuantizedWeight, quantized
 from stillbit.layers.walk import weights as walked
 from stillbit.quantizers.base import Quantizer
@@ -29,18 +29,18 @@ BEYOND = 0.5 + 1e-4
 """Steps: what is farther from its value was clipped. Half a step and what floats make of it is rounding."""
 
 
-def errors(model: nn.Module, batches: Sequence[Batch], *, subject: str, about: str) -> Errors:
+def errors(model: nn.Module, batches: Sequence[Given], *, subject: str, about: str) -> Errors:
     """The errors of a quantized model, those of activations and gradients on ``batches``."""
     if not any(layer.quantizers() for _, layer in quantized(model)):
         raise ValueError(f"{subject} is float, and has no error of quantization: give a run with bits")
     check_finite(model, subject)
-    origin, device = dequantize(model), batches[0].images.device
+    origin, device = dequantize(model), batches[0].targets.device
     with untouched(model):
         check_classes(model, batches, subject)
         every = tuple(walked(model))
         whole, pieces = _weights(every)
-        with _listening(model) as heard:
-            loss = scored(model, batches, device=device)["eval_loss"]
+        with _listening(model) as (heard, tokens):
+            loss = scored(model, tokens.told(batches), device=device)["eval_loss"]
         agreements, agreement = _gradients(model, origin, every, batches)
     return Errors(
         subject=subject,
@@ -53,6 +53,7 @@ def errors(model: nn.Module, batches: Sequence[Batch], *, subject: str, about: s
         activations=tuple(noise.told(*place) for place, noise in heard.items() if noise.elements),
         gradients=agreements,
         agreement=agreement,
+        what=kind_of(batches),
     )
 
 
@@ -89,6 +90,18 @@ class _Noise:
         )
 
 
+class _Tokens:
+    """Which tokens of the batch that runs now are no padding."""
+
+    mask: Tensor | None = None
+
+    def told(self, batches: Iterable[Given]) -> Iterator[Given]:
+        """The batches, each of them noted before it runs."""
+        for batch in batches:
+            self.mask = mask_of(batch)
+            yield batch
+
+
 def _bits(quantizer: Quantizer) -> float:
     parts = quantizer.parts()
     return sum(part.mean_bits() for part in parts) / len(parts)
@@ -121,14 +134,16 @@ def _weights(every: Sequence[QuantizedWeight]) -> tuple[tuple[TensorError, ...],
 
 
 @contextmanager
-def _listening(model: nn.Module) -> Iterator[dict[tuple[str, str], _Noise]]:
-    """What passes through the quantizers of activations inside the block."""
+def _listening(model: nn.Module) -> Iterator[tuple[dict[tuple[str, str], _Noise], _Tokens]]:
+    """What passes through the quantizers of activations inside the block, where it is no padding."""
     heard: dict[tuple[str, str], _Noise] = {}
+    tokens = _Tokens()
 
     def listen(place: tuple[str, str]) -> Any:
         def hook(quantizer: Quantizer, args: tuple[Any, ...], latent: Latent) -> None:
             value = latent.value()
-            heard[place].add(args[0], value, _beyond(quantizer, args[0], latent, value))
+            found = (args[0], value, _beyond(quantizer, args[0], latent, value))
+            heard[place].add(*(unpadded(tensor, tokens.mask) for tensor in found))
 
         return hook
 
@@ -139,14 +154,14 @@ def _listening(model: nn.Module) -> Iterator[dict[tuple[str, str], _Noise]]:
                 heard[name, role] = _Noise(_bits(quantizer))
                 hooks.append(quantizer.register_forward_hook(listen((name, role))))
     try:
-        yield heard
+        yield heard, tokens
     finally:
         for hook in hooks:
             hook.remove()
 
 
 def _gradients(
-    model: nn.Module, origin: nn.Module, every: Sequence[QuantizedWeight], batches: Sequence[Batch]
+    model: nn.Module, origin: nn.Module, every: Sequence[QuantizedWeight], batches: Sequence[Given]
 ) -> tuple[tuple[GradientAgreement, ...], float | None]:
     """Layer by layer, and over all; the float model has the same weights under the same names."""
     names = [f"{weight.name}.weight".lstrip(".") for weight in every]
@@ -156,7 +171,7 @@ def _gradients(
     return tuple(found), _alike(*whole)["cosine"]
 
 
-def _of(model: nn.Module, parameters: Mapping[str, nn.Parameter], batches: Sequence[Batch]) -> dict[str, Tensor]:
+def _of(model: nn.Module, parameters: Mapping[str, nn.Parameter], batches: Sequence[Given]) -> dict[str, Tensor]:
     with untouched(model):
         for parameter in parameters.values():
             parameter.requires_grad_(True)

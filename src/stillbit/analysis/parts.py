@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from stillbit.analysis.twin import float_twin
-from stillbit.layers.walk import Piece, pieces
+from stillbit.layers.walk import Home, Piece, home_of, pieces
 from stillbit.surgery.site import Site
 from stillbit.surgery.survey import survey
 
@@ -35,6 +35,7 @@ class WeightLayer:
     """Of the whole layer, such as fc1; a layer of an attention has one for each of its pieces."""
     weight: Float[Tensor, "*shape"]
     """The float numbers: the latent ones of a quantized layer."""
+    home: Home
     pieces: tuple[Piece, ...]
 
     @property
@@ -74,9 +75,8 @@ def weight_layers(model: nn.Module) -> tuple[WeightLayer, ...]:
         weight = getattr(site.module, "weight", None)
         if site.is_attention or not isinstance(weight, Tensor) or id(weight) in found:
             continue
-        parent = plain.get_submodule(site.name.rpartition(".")[0])
-        cut = pieces(site.name, parent, weight)
-        found[id(weight)] = WeightLayer(site.name, role_of(site), weight.detach(), cut)
+        home = home_of(site.name, plain)
+        found[id(weight)] = WeightLayer(site.name, role_of(site), weight.detach(), home, pieces(home, weight))
     if not found:
         raise ValueError("this model has no weight that could be quantized: give one with linears or convolutions")
     return tuple(found.values())

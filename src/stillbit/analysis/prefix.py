@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from stillbit.analysis.given import said_to
 from stillbit.layers.base import QuantLayer
 
 Call = tuple[str, int]
@@ -24,7 +25,8 @@ Call = tuple[str, int]
 class _Output(NamedTuple):
     """What a call gave, when it ended, how often somebody had written into it, and all calls that were then over."""
 
-    tensor: Tensor
+    given: Any
+    """A tensor, or a tuple that begins with one: so do attentions of transformers."""
     ended: int
     version: int
     calls: dict[str, int]
@@ -82,6 +84,7 @@ class Prefix:
         self._began: dict[str, int] = {}
         self._clock, self._calls = 0, dict[str, int]()
         self._from: int | None = None
+        self._inputs: tuple[Tensor, ...] = ()
 
     @contextmanager
     def watching(self) -> Iterator[Self]:
@@ -111,23 +114,24 @@ class Prefix:
             self._forget()
 
     @torch.no_grad()
-    def record(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n classes"]:
+    def record(self, *inputs: Tensor) -> Float[Tensor, "n classes"]:
         """Run the model as it is set now, and remember."""
         self._forget()
-        logits: Tensor = self.model(images)
+        self._inputs = inputs
+        logits = said_to(self.model, inputs)
         # An output that somebody wrote into later (x += shortcut) is not what the module gave: it is not reused.
-        kept = ((call, held) for call, held in self._outputs.items() if held.tensor._version == held.version)
+        kept = ((call, held) for call, held in self._outputs.items() if _first(held.given)._version == held.version)
         self._outputs = dict(kept)
         return logits
 
     @torch.no_grad()
-    def again(self, images: Float[Tensor, "n c h w"], changed: Collection[str]) -> Float[Tensor, "n classes"]:
-        """The answer for the same images after the layers ``changed`` have changed since `record`."""
+    def again(self, changed: Collection[str]) -> Float[Tensor, "n classes"]:
+        """The answer for the same inputs after the layers ``changed`` have changed since `record`."""
         assert self._began, "first record, then again"
         self._from = min((self._began[name] for name in changed if name in self._began), default=self._clock)
         self._calls = {}
         try:
-            logits: Tensor = self.model(images)
+            logits = said_to(self.model, self._inputs)
         finally:
             self._from = None
         return logits
@@ -146,11 +150,15 @@ class Prefix:
                 if held is None or held.ended >= self._from:
                     return forward(*args, **kwargs)
                 self._calls = dict(held.calls)  # those inside of it count too, though they do not happen
-                return held.tensor
+                return held.given
             output = forward(*args, **kwargs)
             self._clock += 1
-            if isinstance(output, Tensor):
-                self._outputs[name, number] = _Output(output, self._clock, output._version, dict(self._calls))
+            if isinstance(first := _first(output), Tensor):
+                self._outputs[name, number] = _Output(output, self._clock, first._version, dict(self._calls))
             return output
 
         return run
+
+
+def _first(output: Any) -> Any:
+    return output[0] if isinstance(output, tuple) and output else output

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from stillbit.layers.attention import QuantAttention
+from stillbit.layers.interface_attention import InterfaceAttention
 from stillbit.layers.walk import quantized
 from stillbit.quantizers.snap import Latent
 
@@ -35,6 +36,8 @@ class Probabilities:
         for name, layer in self.layers.items():
             stands: Any = layer.probability_quantizer or _Nothing()
             layer.probability_quantizer = stands
+            if isinstance(layer, InterfaceAttention):  # which asks for no function of ours while it is float
+                layer.take_over()
             self._handles.append(stands.register_forward_hook(self._keep(name)))
         return self
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any, Literal, NamedTuple
@@ -15,6 +15,7 @@ from stillbit.analysis.probabilities import Probabilities
 from stillbit.analysis.twin import float_twin, open_twin
 from stillbit.layers.attention import QuantAttention
 from stillbit.layers.base import QuantLayer
+from stillbit.layers.interface_attention import InterfaceAttention
 from stillbit.layers.merged_attention import MergedAttention
 from stillbit.layers.walk import quantized, quantizers
 from stillbit.quantizers.base import Quantizer
@@ -30,7 +31,7 @@ Kind = Literal["weight", "scores", "mixing", "elsewhere"]
 
 @dataclass(frozen=True, kw_only=True)
 class LayerCost:
-    """One product of one layer, for one image."""
+    """One product of one layer, for one image or one text."""
 
     layer: str
     """Empty for what no layer that can be quantized computes."""
@@ -87,7 +88,7 @@ class _Sided(NamedTuple):
 
 @dataclass
 class Size:
-    """Numbers that enter a layer and leave it for one image, however often it runs."""
+    """Numbers that enter a layer and leave it for one image or text, however often it runs."""
 
     entering: int = 0
     leaving: int = 0
@@ -101,8 +102,8 @@ class Measured(NamedTuple):
     weights: dict[str, WeightLayer]
 
 
-def measure(model: nn.Module, example: Tensor) -> Measured:
-    """Of one image, as the float model runs it, which is faster."""
+def measure(model: nn.Module, example: Tensor | Mapping[str, Tensor]) -> Measured:
+    """Of one image or text, as the float model runs it, which is faster."""
     opened = open_twin(float_twin(model))
     sizes = {name: Size() for name, _ in quantized(opened)}
     for name, layer in quantized(opened):
@@ -141,11 +142,11 @@ def _known(name: str, layer: QuantLayer, weights: dict[str, WeightLayer]) -> tup
 
 
 def _look(size: Size) -> Any:
-    def look(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
+    def look(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         # A merged attention hands its value projection the tokens with their grid.
         x = inputs[0] if isinstance(inputs[0], Tensor) else inputs[0].x
         size.entering += x.numel() if x.is_floating_point() else 0
-        size.leaving += output.numel()
+        size.leaving += output.numel() if isinstance(output, Tensor) else output[0].numel()
 
     return look
 
@@ -160,8 +161,9 @@ def _sided(
         weight = _Side(held.get("weight"), 0, -3 if image else -1)
         entering = _Side(source.quantizers().get("input"), sizes[name].entering, -3 if image else -1)
         return [_Sided("weight", weight, entering, sizes[name].leaving)]
-    mixed = sizes[below(name, "proj")].entering
-    width, query, key = layer.proj.in_features // layer.num_heads, mixed, (held.get("key"), mixed)
+    # Attention of transformers has its projection inside or beside it: what leaves is as large as what was mixed.
+    mixed = sizes[name].leaving if isinstance(layer, InterfaceAttention) else sizes[below(name, "proj")].entering
+    width, query, key = layer.width, mixed, (held.get("key"), mixed)
     if isinstance(layer, MergedAttention):
         merged = sizes[below(name, "qk")]
         width, query = layer.qk.in_features, merged.leaving

@@ -18,13 +18,14 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from stillbit.analysis.given import Given
 from stillbit.analysis.groups import Tensors
 from stillbit.analysis.switches import Part, Place, Switched
-from stillbit.data.batch import Batch
+from stillbit.data.text import TextBatch
 
 
 def proxies(
-    switched: Switched, batches: Iterable[Batch], groups: Sequence[Tensors], *, seed: int = 0, samples: int = 1
+    switched: Switched, batches: Iterable[Given], groups: Sequence[Tensors], *, seed: int = 0, samples: int = 1
 ) -> tuple[float, ...]:
     """A guess of the divergence, in nats, that each group causes when it alone is at the low bits.
 
@@ -36,8 +37,8 @@ def proxies(
     images = 0
     for batch in batches:
         for _ in range(samples):
-            ledger.add(batch.images, draw)
-        images += len(batch.images) * samples
+            ledger.add(batch, draw)
+        images += len(batch.targets) * samples
     ledger.close()
     return tuple(ledger.of(group.parts) / (2 * images) for group in groups)
 
@@ -55,8 +56,8 @@ class _Ledger:
         }
         """Their squared gradients come first; the errors are the same for all images, and come at the end."""
 
-    def add(self, images: Float[Tensor, "n c h w"], draw: torch.Generator) -> None:
-        """The images with labels drawn once."""
+    def add(self, batch: Given, draw: torch.Generator) -> None:
+        """The samples with labels drawn once."""
         hooks = [
             switch.register_forward_hook(lambda _, args, __, place=place: self._see(place, args[0]))
             for place, switch in self.switched.switches.items()
@@ -64,7 +65,7 @@ class _Ledger:
         ]
         try:
             with torch.enable_grad():
-                logits = self.switched(images.detach().clone().requires_grad_(True))
+                logits = self.switched(*_watched(batch).inputs)
                 drawn = torch.multinomial(logits.detach().float().softmax(1).cpu(), 1, generator=draw)[:, 0]
                 cross_entropy(logits, drawn.to(logits.device), reduction="sum").backward()
             for place, weight in self.weights.items():
@@ -102,3 +103,10 @@ class _Ledger:
     def of(self, parts: Iterable[Part]) -> float:
         """The sum over these parts."""
         return sum(float(part.of(self.sums[part.place]).sum()) for part in parts if part.place in self.sums)
+
+
+def _watched(batch: Given) -> Given:
+    """The batch with images that have a gradient, as the first layer's input has to; texts get one from their table."""
+    if isinstance(batch, TextBatch):
+        return batch
+    return batch._replace(images=batch.images.detach().clone().requires_grad_(True))

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from copy import deepcopy
 from itertools import islice
+from typing import Any
 
 import torch
 from torch import nn
 
 from stillbit.analysis.switches import Switched
-from stillbit.data.batch import Batch
 from stillbit.layers.walk import scale_names
 from stillbit.train import optim, schedule
 from stillbit.train.settings import LossSettings, OptimSettings, ScheduleSettings
 from stillbit.train.task import Classify
 
 
-def retrained(switched: Switched, batches: Iterable[Batch], steps: int, settings: OptimSettings) -> nn.Module:
+def retrained(switched: Switched, batches: Iterable[Any], steps: int, settings: OptimSettings) -> nn.Module:
     """A copy of the model as it is set now after ``steps`` steps, one a batch, in eval mode.
 
     Weights and scales learn with the same optimizer and cosine schedule as in `stillbit train`. What is random in it

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from stillbit.analysis.directions import direction, movable, move
 from stillbit.analysis.finite import check_finite
+from stillbit.analysis.given import Given, kind_of, tensors_of
 from stillbit.analysis.gradient import check_classes, counted, of_one_class
 from stillbit.analysis.hessian import Curvature, PowerSettings, curvature
 from stillbit.analysis.landscape import Landscape, Surface
 from stillbit.analysis.untouched import untouched
-from stillbit.data.batch import Batch
 from stillbit.distill.weights_hash import weights_hash
 from stillbit.train.evaluate import scored
 
@@ -59,7 +59,7 @@ class ScanSettings:
 
 
 def begin(
-    sides: Sequence[Side], batches: Sequence[Batch], settings: ScanSettings, *, subject: str, about: str
+    sides: Sequence[Side], batches: Sequence[Given], settings: ScanSettings, *, subject: str, about: str
 ) -> Landscape:
     """The landscape before its first point."""
     for side in sides:
@@ -69,8 +69,9 @@ def begin(
         with untouched(side.model):
             check_classes(side.model, batches, subject)
     if of_one_class(batches):
+        what = kind_of(batches)
         raise ValueError(
-            f"all images are of one class, and a loss on them says little of {subject}: give images of at least two"
+            f"all {what} are of one class, and a loss on them says little of {subject}: give {what} of at least two"
         )
     blank = (None,) * settings.points**settings.dimensions
     surfaces = [
@@ -87,6 +88,7 @@ def begin(
         images=counted(batches),
         seed=settings.seed,
         surfaces=tuple(surfaces),
+        what=kind_of(batches),
     )
 
 
@@ -98,13 +100,13 @@ def differences(begun: Landscape, fresh: Landscape) -> list[str]:
         for n in names
         if getattr(begun, n) != getattr(fresh, n)
     ]
-    said += ["other images"] if begun.data != fresh.data and begun.images == fresh.images else []
+    said += [f"other {fresh.what}"] if begun.data != fresh.data and begun.images == fresh.images else []
     mine, other = ([(s.of, s.weights) for s in scan.surfaces] for scan in (fresh, begun))
     return said + (["other weights"] if mine != other else [])
 
 
 def scan(
-    begun: Landscape, sides: Sequence[Side], batches: Sequence[Batch], keep: Keep, power: PowerSettings | None = None
+    begun: Landscape, sides: Sequence[Side], batches: Sequence[Given], keep: Keep, power: PowerSettings | None = None
 ) -> Landscape:
     """Compute the points that ``begun`` lacks, and the curvatures if ``power`` says how; ``keep`` gets what is there.
 
@@ -118,7 +120,7 @@ def scan(
     return begun
 
 
-def _surface(begun: Landscape, number: int, side: Side, batches: Sequence[Batch], keep: Keep) -> Landscape:
+def _surface(begun: Landscape, number: int, side: Side, batches: Sequence[Given], keep: Keep) -> Landscape:
     """The points that are missing of one surface."""
     losses, top1s = (list(held) for held in (begun.surfaces[number].losses, begun.surfaces[number].top1s))
     missing = [i for i, loss in enumerate(losses) if loss is None]
@@ -142,16 +144,16 @@ def _with(scan: Landscape, number: int, **changes: Any) -> Landscape:
     return replace(scan, surfaces=tuple(surfaces))
 
 
-def _score(side: Side, batches: Sequence[Batch], at: tuple[float, ...]) -> tuple[float, float]:
+def _score(side: Side, batches: Sequence[Given], at: tuple[float, ...]) -> tuple[float, float]:
     """Loss and percent right where the weights are now, as an evaluation computes them."""
-    scores = scored(side.model, batches, device=batches[0].images.device)
+    scores = scored(side.model, batches, device=batches[0].targets.device)
     if not isfinite(scores["eval_loss"]):
         where = ", ".join(f"{coordinate:g}" for coordinate in at)
         raise ValueError(f"the loss of the {side.of} model is not finite at ({where}): stay nearer, --range 0.5")
     return scores["eval_loss"], scores["top1"]
 
 
-def _curvatures(side: Side, batches: Sequence[Batch], power: PowerSettings) -> tuple[Curvature, ...]:
+def _curvatures(side: Side, batches: Sequence[Given], power: PowerSettings) -> tuple[Curvature, ...]:
     """Differences for all, to compare; exact products where there are any."""
     ways: tuple[Literal["exact", "differences"], ...] = (
         ("differences",) if side.of == "quantized" else ("exact", "differences")
@@ -159,11 +161,11 @@ def _curvatures(side: Side, batches: Sequence[Batch], power: PowerSettings) -> t
     return tuple(curvature(side.model, batches, power, how) for how in ways)
 
 
-def _hash(batches: Sequence[Batch]) -> str:
-    """Of the images and their labels, batch by batch: how they are dealt out decides the last bits of a loss."""
+def _hash(batches: Sequence[Given]) -> str:
+    """Of the samples and their labels, batch by batch: how they are dealt out decides the last bits of a loss."""
     digest = sha256()
     for batch in batches:
-        for tensor in (batch.images, batch.targets):
+        for tensor in tensors_of(batch):
             digest.update(f"{tensor.dtype} {tuple(tensor.shape)}\n".encode())
             digest.update(_bytes(tensor))
     return digest.hexdigest()

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from stillbit.analysis.finite import check_finite
+from stillbit.analysis.given import Given, Kind, kind_of
 from stillbit.analysis.groups import Anatomy, By
 from stillbit.analysis.inquiry import Inquiry, Question
 from stillbit.analysis.proxy import proxies
@@ -24,7 +25,6 @@ from stillbit.analysis.scores import Scores
 from stillbit.analysis.sweep import Sweep
 from stillbit.analysis.switches import calibrated, join
 from stillbit.analysis.table import Column, Table
-from stillbit.data.batch import Batch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ class Group:
     """Of all parameters of the model, 0 to 1."""
     scores: Scores
     loss_error: float
-    """Standard error of the mean change of the loss, image by image, against the base."""
+    """Standard error of the mean change of the loss, sample by sample, against the base."""
     proxy: float
     """What one backward pass says of it: the sum of half the sum of squared gradient times squared error, in nats."""
 
@@ -74,6 +74,7 @@ class Sensitivity(Record):
     source: str
     """Where the float weights are from."""
     images: int
+    """Or texts, see ``what``."""
     outputs: int
     calibration_images: int
     steps: int
@@ -84,6 +85,8 @@ class Sensitivity(Record):
     """Everything at the high bits (lower), or at the low bits (keep)."""
     groups: tuple[Group, ...]
     agreements: tuple[Agreement, ...]
+    what: Kind = "images"
+    """What was looked at."""
 
     def of(self, by: By) -> tuple[Group, ...]:
         """The groups of one kind, worst first: by divergence, most where lowered, least where kept."""
@@ -118,7 +121,7 @@ class Sensitivity(Record):
         }[self.question]
         how = f"{self.steps} steps of training each" if self.steps else "from calibration alone"
         return (
-            f"{what}; {how}; {self.images} images, {self.calibration_images} to calibrate; {self.source}. Base: "
+            f"{what}; {how}; {self.images} {self.what}, {self.calibration_images} to calibrate; {self.source}. Base: "
             f"{100 * self.base.top1:.2f} %, loss {self.base.loss:.4g}, kl {self.base.kl:.4g}; float: "
             f"{100 * self.reference.top1:.2f} %, loss {self.reference.loss:.4g}"
         )
@@ -152,9 +155,9 @@ _COLUMNS = (
 
 def compute(
     model: nn.Module,
-    batches: Sequence[Batch],
+    batches: Sequence[Given],
     asked: Inquiry,
-    lessons: Callable[[], Iterable[Batch]] | None = None,
+    lessons: Callable[[], Iterable[Given]] | None = None,
 ) -> Sensitivity:
     """The sensitivity of the float ``model``, which stays as it is, measured on ``batches``.
 
@@ -205,6 +208,7 @@ def compute(
         agreements=tuple(
             _agreement(by, made, base, asked.question) for by in dict.fromkeys(group.by for group in made)
         ),
+        what=kind_of(batches),
     )
 
 

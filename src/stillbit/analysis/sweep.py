@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from stillbit.analysis.given import Given, answer
 from stillbit.analysis.groups import Tensors
 from stillbit.analysis.inquiry import Question
 from stillbit.analysis.integer import integers
@@ -16,7 +17,6 @@ from stillbit.analysis.prefix import Prefix
 from stillbit.analysis.retrain import retrained
 from stillbit.analysis.scores import Tally, log_probabilities
 from stillbit.analysis.switches import Place, Setting, Switched
-from stillbit.data.batch import Batch
 from stillbit.train.settings import OptimSettings
 
 
@@ -38,22 +38,22 @@ class Sweep:
         self.outputs = 0
 
     @torch.no_grad()
-    def measure(self, batches: Iterable[Batch]) -> None:
+    def measure(self, batches: Iterable[Given]) -> None:
         """From calibration alone: a few images pass all models before the next ones come."""
         with integers(self.switched), Prefix(self.switched.model).watching() as prefix:
             for batch in batches:
                 reference = self._refer(batch)
                 self.switched.set(self._base)
-                before = self.base.add(prefix.record(batch.images), reference, batch.targets)
+                before = self.base.add(prefix.record(*batch.inputs), reference, batch.targets)
                 for group, tally in zip(self.groups, self.tallies, strict=True):
                     self.switched.set(self._base, group.parts, self._to)
-                    logits = prefix.again(batch.images, group.layers)
+                    logits = prefix.again(group.layers)
                     tally.add(logits, reference, batch.targets, before)
 
     def train(
         self,
-        batches: Sequence[Batch],
-        lessons: Callable[[], Iterable[Batch]],
+        batches: Sequence[Given],
+        lessons: Callable[[], Iterable[Given]],
         steps: int,
         optim: OptimSettings,
     ) -> None:
@@ -67,21 +67,21 @@ class Sweep:
             model = retrained(self.switched, lessons(), steps, optim)
             with torch.no_grad():
                 losses = [
-                    tally.add(model(batch.images), reference, batch.targets, before)
+                    tally.add(answer(model, batch), reference, batch.targets, before)
                     for batch, reference, before in zip(batches, references, befores, strict=True)
                 ]
             befores = list(losses) if group is None else befores
 
-    def _refer(self, batch: Batch) -> Float[Tensor, "n classes"]:
+    def _refer(self, batch: Given) -> Float[Tensor, "n classes"]:
         """What the float model says of the images, added to its scores."""
         self.switched.set("float")
-        logits = self.switched(batch.images)
+        logits = self.switched(*batch.inputs)
         self._check(logits, batch)
         reference = log_probabilities(logits)
         self.reference.add(logits, reference, batch.targets)
         return reference
 
-    def _check(self, logits: Tensor, batch: Batch) -> None:
+    def _check(self, logits: Tensor, batch: Given) -> None:
         if logits.dim() != 2 or logits.size(1) < 2:
             raise ValueError(
                 f"sensitivity needs a model that tells classes apart, and this one gives {tuple(logits.shape)}: "

@@ -15,7 +15,7 @@ from typing import Literal, final
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from stillbit.data.batch import Batch
+from stillbit.analysis.given import Given, said_to, to_calibrate
 from stillbit.layers.walk import quantized
 from stillbit.quantizers.base import Quantizer
 from stillbit.quantizers.snap import Latent
@@ -105,16 +105,15 @@ class Switched:
             else:
                 switch.changed = (*switch.changed, (part, to))
 
-    def __call__(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n classes"]:
+    def __call__(self, *inputs: Tensor) -> Float[Tensor, "n classes"]:
         """What the model says as it is set now."""
-        logits: Tensor = self.model(images)
-        return logits
+        return said_to(self.model, inputs)
 
 
-def calibrated(model: nn.Module, plan: Plan, batches: Sequence[Batch]) -> nn.Module:
+def calibrated(model: nn.Module, plan: Plan, batches: Sequence[Given]) -> nn.Module:
     """A quantized copy of the float ``model``, in eval mode, its activations calibrated on ``batches``."""
     made = quantize(deepcopy(model).eval(), plan, inplace=True)
-    calibrate(made, (batch.images for batch in batches))
+    calibrate(made, to_calibrate(batches))
     return made
 
 

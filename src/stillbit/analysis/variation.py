@@ -11,12 +11,12 @@ from torch import nn
 from stillbit.analysis.activations import Flow, Ranges, measure
 from stillbit.analysis.distributions import Channel, Ridges, Spread, channels, magnitudes, ridges, spread
 from stillbit.analysis.finite import check_finite
+from stillbit.analysis.given import Given, Kind, aside, kind_of
 from stillbit.analysis.parts import weight_layers
 from stillbit.analysis.record import Record
 from stillbit.analysis.sdam import Deviation, Loudness, over, sdam
 from stillbit.analysis.table import Cell, Column, Table
 from stillbit.analysis.twin import float_twin
-from stillbit.data.batch import Batch
 
 NOTE = (
     "SDAM: the standard deviation of the absolute mean, sqrt(mean (m - mean m)^2) with m = mean |w| of a part. "
@@ -45,7 +45,7 @@ class Variation(Record):
     about: str
     """Where the weights are from."""
     images: int
-    """How many the activations were measured with; 0 if they were not."""
+    """How many (or texts, see ``what``) the activations were measured with; 0 if they were not."""
     parameters: int
     weights: tuple[Deviation, ...]
     """SDAM of the weights, of the latent ones where the model is quantized."""
@@ -64,6 +64,8 @@ class Variation(Record):
     """Why they were not measured, in a sentence; empty where they were."""
     against: tuple[Compared, ...] = ()
     """Other models, and this one first; empty if none was named."""
+    what: Kind = "images"
+    """What was looked at."""
 
     def tables(self) -> tuple[Table, ...]:
         """Models side by side if there are several; SDAM, then who is loud, then every part."""
@@ -106,7 +108,7 @@ class Variation(Record):
         both = [("weights", one) for one in self.weights] + [("activations", one) for one in self.activations]
         rows = tuple((of, d.over, d.parts, d.mean, d.deviation, d.relative) for of, d in both)
         without = f" Activations were not measured: {self.no_activations}." if self.no_activations else ""
-        seen = f" Activations over {self.images:,} images." if self.images else without
+        seen = f" Activations over {self.images:,} {self.what}{aside(self.what)}." if self.images else without
         return Table(title="Variation (SDAM)", columns=columns, rows=rows, note=NOTE + seen)
 
     def _channels(self) -> Table:
@@ -156,9 +158,10 @@ class Variation(Record):
             (f.layer, f.role, _head(f.head), f.magnitude, f.deviation, f.kurtosis, f.peak)
             for f in sorted(self.flows, key=lambda f: -f.peak)
         )
+        over = f"{self.images:,} {self.what}{aside(self.what)}"
         note = (
-            f"The widest first, over {self.images:,} images. Probabilities are left out: a row of them sums to 1, and "
-            "has the same mean in every head."
+            f"The widest first, over {over}. Probabilities are left out: a row of "
+            "them sums to 1, and has the same mean in every head."
         )
         return Table(title="Activations, tensor by tensor", columns=columns, rows=rows, note=note)
 
@@ -166,7 +169,7 @@ class Variation(Record):
 class Extra(NamedTuple):
     """What is looked at beside the weights of a model: its activations, and other models."""
 
-    pictures: Sequence[Batch] = ()
+    pictures: Sequence[Given] = ()
     without: str = "no images were given"
     """Why there are no pictures, where there are none."""
     against: Sequence[Compared] = ()
@@ -182,7 +185,7 @@ def compute(model: nn.Module, *, subject: str, about: str, extra: Extra | None =
     return Variation(
         subject=subject,
         about=about,
-        images=sum(len(batch.images) for batch in pictures),
+        images=sum(len(batch.targets) for batch in pictures),
         parameters=mine.parameters,
         weights=mine.deviations,
         activations=sdam(Loudness(f.layer, f.role, f.head, f.magnitude, f.count) for f in flows),
@@ -193,6 +196,7 @@ def compute(model: nn.Module, *, subject: str, about: str, extra: Extra | None =
         ranges=ranges,
         no_activations="" if pictures else without,
         against=(mine, *others) if others else (),
+        what=kind_of(pictures),
     )
 
 

@@ -39,7 +39,7 @@ class Asked:
     target: tyro.conf.Positional[str]
     """A run, a model file that stillbit wrote, or timm's name of a model."""
     data_dir: Path | None = None
-    """The folder with the images; a run knows its own."""
+    """The folder with the images or texts; a run knows its own."""
     dataset: str | None = None
     """What is there (folder, digits, hfds/NAME, wds); a run knows its own."""
     val_split: str | None = None

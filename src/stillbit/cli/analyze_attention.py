@@ -11,7 +11,7 @@ from stillbit.cli.options import parse
 
 if TYPE_CHECKING:
     from stillbit.analysis.attention import Shown
-    from stillbit.data.batch import Batch
+    from stillbit.analysis.given import Given
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,13 +19,13 @@ class AskedAttention(Asked):
     """Attention maps of the float model and of quantized ones side by side, and how alike they are as numbers."""
 
     images: int = 32
-    """Images that the numbers are means over, as many of every class."""
+    """Images, or texts, that the numbers are means over, as many of every class."""
     keep: int = 4
     """Of how many the maps are kept."""
     bits: tuple[str, ...] = ()
-    """Quantize the float model on the spot as well, with start values from the same images: w8a8 w4a4 w2a2."""
+    """Quantize the float model on the spot as well, with start values from the same images or texts: w8a8 w4a4 w2a2."""
     batch_size: int = 16
-    """Images at a time."""
+    """Images or texts at a time."""
 
     def __post_init__(self) -> None:
         """Refuse what shows nothing."""
@@ -38,8 +38,8 @@ def run(words: Sequence[str]) -> int:
     """The float model first, then the subject if it is quantized, then the bits."""
     asked = parse(AskedAttention, words, prog="stillbit analyze attention")
     from stillbit.analysis.attention import Shown, compute
-    from stillbit.methods.build import look_of
-    from stillbit.methods.subject import float_of, is_quantized, open_subject, pictures
+    from stillbit.methods.build import sight_of
+    from stillbit.methods.subject import float_of, is_quantized, open_subject, pictures, words_of
 
     subject = open_subject(asked.target, checkpoint=asked.checkpoint, pretrained=asked.pretrained, device=asked.device)
     batches = pictures(subject, asked.images, batch_size=asked.batch_size, **asked.of_data())
@@ -48,16 +48,23 @@ def run(words: Sequence[str]) -> int:
     if quantized:
         models.append(Shown(subject.name, subject.about, subject.model))
     models += [_at_bits(origin.model, bits, batches) for bits in asked.bits]
-    look = look_of(subject.recipe, subject.model)
-    record = compute(models, batches, subject=subject.name, look=look, keep=asked.keep)
+    record = compute(
+        models,
+        batches,
+        subject=subject.name,
+        look=sight_of(subject.recipe, subject.model),
+        words=words_of(subject) if subject.recipe.reads else None,
+        keep=asked.keep,
+    )
     return shown(asked, record, subject.folder)
 
 
-def _at_bits(model: Any, bits: str, batches: Sequence[Batch]) -> Shown:
+def _at_bits(model: Any, bits: str, batches: Sequence[Given]) -> Shown:
     from stillbit.analysis.attention import Shown
+    from stillbit.analysis.given import to_calibrate
     from stillbit.surgery.calibrate import calibrate
     from stillbit.surgery.swap import quantize
 
     low = quantize(model, bits)
-    calibrate(low, [batch.images for batch in batches])
+    calibrate(low, to_calibrate(batches))
     return Shown(bits, "the float model, quantized and not trained", low)

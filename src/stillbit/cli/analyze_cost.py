@@ -1,4 +1,4 @@
-"""``stillbit analyze cost``: what an image costs."""
+"""``stillbit analyze cost``: what an image or a text costs."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from stillbit.cli.unused import refuse_unused
 
 @dataclass(frozen=True, kw_only=True)
 class AskedCost(Asked):
-    """Multiplications, bit operations and bytes of an image, layer by layer, and what a multiplier array would need."""
+    """Multiplications, bit operations and bytes of an image or a text, layer by layer, and what hardware would need."""
 
     bits: str | None = None
     """For a float model: count it as if it had these bits, w4a4, w2a2, ..."""
+    length: int | None = None
+    """Of a text: how many pieces; as many as the run cuts texts to, if not given."""
 
     def __post_init__(self) -> None:
         """Refuse what has no effect."""
         super().__post_init__()
-        refuse_unused(self, "what an image costs is counted without images", "data_dir", "dataset", "val_split")
+        refuse_unused(self, "what an image or a text costs is counted without any", "data_dir", "dataset", "val_split")
 
 
 def run(words: Sequence[str]) -> int:
@@ -36,7 +38,11 @@ def run(words: Sequence[str]) -> int:
     model, at = _at_bits(subject, asked.bits)
     top1 = _top1(subject.folder) if asked.checkpoint == "best" and asked.bits is None else None
     name = subject.name if asked.bits is None else f"{subject.name} {asked.bits}"
-    return shown(asked, compute(model, subject=name, about=at, example=_image(subject), top1=top1), subject.folder)
+    return shown(
+        asked,
+        compute(model, subject=name, about=at, example=_example(subject, asked.length), top1=top1),
+        subject.folder,
+    )
 
 
 def _at_bits(subject: Any, bits: str | None) -> tuple[Any, str]:
@@ -55,9 +61,19 @@ def _at_bits(subject: Any, bits: str | None) -> tuple[Any, str]:
     return subject.model, f"{said}{subject.about}"
 
 
-def _image(subject: Any) -> Any:
-    """One image of the size the model sees, with no numbers in it."""
+def _example(subject: Any, length: int | None) -> Any:
+    """One image of the size the model sees, or one text, with no numbers in it."""
     import torch
+
+    from stillbit.analysis.cost import text
+    from stillbit.data.text_tables import Tables, longest
+    from stillbit.methods.subject import reads
+
+    if reads(subject):
+        most = subject.recipe.text.max_length
+        return text(subject.model, longest(most, Tables.of(subject.model.config)) if length is None else length)
+    if length is not None:
+        raise ValueError(f"--length is about texts, and {subject.name} sees images: leave it out")
 
     from stillbit.methods.build import look_of
 
@@ -71,6 +87,8 @@ def _top1(folder: Path | None) -> float | None:
     if path is None or not path.is_file():
         return None
     try:
-        return float(json.loads(path.read_text(encoding="utf-8"))["top1"])
+        found = json.loads(path.read_text(encoding="utf-8"))
+        # A task of texts may have no classes, and so no share of right ones.
+        return None if "score" in found and "top1" not in found else float(found["top1"])
     except (ValueError, TypeError, KeyError):
         raise ValueError(f"{path} is broken: remove it, and the cost is counted without the accuracy") from None

@@ -14,9 +14,9 @@ class AskedError(Asked):
     """How far quantized weights, activations and gradients are from float ones, layer by layer."""
 
     images: int = 64
-    """Images that activations and gradients are measured on, as many of every class."""
+    """Images, or texts, that activations and gradients are measured on, as many of every class."""
     batch_size: int = 64
-    """Images at a time."""
+    """Images or texts at a time."""
 
 
 def run(words: Sequence[str]) -> int:

@@ -34,9 +34,9 @@ class AskedLandscape(Asked):
     range: float = 1.0
     """How far to go; at 1 every filter moves by its own norm."""
     images: int = 256
-    """Images that the loss is measured on, as many of every class."""
+    """Images, or texts, that the loss is measured on, as many of every class."""
     batch_size: int = 64
-    """Images at a time."""
+    """Images or texts at a time."""
     seed: int = 0
     """Of the directions."""
     hessian: bool = False

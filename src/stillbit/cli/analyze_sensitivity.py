@@ -21,17 +21,18 @@ class AskedSensitivity(Asked):
     bits: str | None = None
     """The few bits, such as w2a2; those of a quantized run, or w3a3, if not given."""
     by: tuple[Literal["role", "block", "layer", "head"], ...] = ("role", "layer", "head")
-    """What makes a group: a role (all, FFN, MHSA, query, ..., patch, head), a block, a layer, an attention head."""
+    """What makes a group: a role (all, FFN, MHSA, query, ..., patch or words, head), a block, a layer, or an attention
+    head."""
     keep: bool = False
     """All has few bits and the group stays float, instead of the group few bits and the rest 8."""
     images: int = 256
-    """Images to measure on, as many of every class; the first of them calibrate."""
+    """Images, or texts, to measure on, as many of every class; the first of them calibrate."""
     calibration_images: int = 64
-    """Images that calibrate activations."""
+    """Images, or texts, that calibrate activations."""
     train: int = 0
     """Steps of training for each group; with 0 it is calibration alone, which takes minutes and not hours."""
     batch_size: int = 64
-    """Images a step, where it trains."""
+    """Images or texts a step, where it trains."""
     lr: float = 1e-4
     """Learning rate, where it trains."""
 

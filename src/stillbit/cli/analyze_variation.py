@@ -10,8 +10,8 @@ from stillbit.cli.analyze import Asked, shown
 from stillbit.cli.options import parse
 
 if TYPE_CHECKING:
+    from stillbit.analysis.given import Given
     from stillbit.analysis.variation import Compared
-    from stillbit.data.batch import Batch
 
 IMAGES = 32
 
@@ -21,10 +21,10 @@ class AskedVariation(Asked):
     """How much weights and activations differ between layers, roles, heads and channels (SDAM), and their outliers."""
 
     images: int | None = None
-    """Images that activations are measured on, as many of every class; 0 looks at weights alone. If not given, 32 where
-    the target knows its data."""
+    """Images, or texts, that activations are measured on, as many of every class; 0 looks at weights alone. If not
+    given, 32 where the target knows its data."""
     batch_size: int = 16
-    """Images at a time."""
+    """Images or texts at a time."""
     against: tuple[str, ...] = ()
     """Other targets whose weights stand beside these in a table, such as resnet18 vgg11_bn."""
 
@@ -57,7 +57,7 @@ def run(words: Sequence[str]) -> int:
     return shown(asked, record, subject.folder)
 
 
-def _pictures(subject: Any, asked: AskedVariation) -> tuple[tuple[Batch, ...], str]:
+def _pictures(subject: Any, asked: AskedVariation) -> tuple[tuple[Given, ...], str]:
     """Images, or why there are none: only who asked for images is told by an error that there are none."""
     from stillbit.methods.subject import pictures
 

@@ -38,18 +38,23 @@ class Picked:
 
 
 def evenly(source: Source, count: int) -> tuple[int, ...]:
-    """The numbers of ``count`` images, every class the same number of times, or once more; all there are if fewer.
+    """The numbers of ``count`` images of all classes, as `fairly` picks them."""
+    return fairly([source.label(index) for index in range(len(source))], count)
 
-    The first image of every class comes first, then the second one of every class; where the last turn is not for all
-    classes, those that have it lie evenly among the others. So every run of images is a fair one.
+
+def fairly(labels: Sequence[float], count: int) -> tuple[int, ...]:
+    """Where ``count`` labels are, every class the same number of times, or once more; all there are if fewer.
+
+    The first sample of every class comes first, then the second one of every class; where the last turn is not for all
+    classes, those that have it lie evenly among the others. So every run of samples is a fair one.
     """
-    held: dict[int, list[int]] = {}
-    for index in range(len(source)):
-        held.setdefault(source.label(index), []).append(index)
+    held: dict[float, list[int]] = {}
+    for index, label in enumerate(labels):
+        held.setdefault(label, []).append(index)
     classes = [held[label] for label in sorted(held)]
     chosen: list[int] = []
     turn = 0
-    while len(chosen) < min(count, len(source)):
+    while len(chosen) < min(count, len(labels)):
         there = [indices[turn] for indices in classes if turn < len(indices)]
         wanted = min(len(there), count - len(chosen))
         chosen += [there[i * len(there) // wanted] for i in range(wanted)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, Literal, NamedTuple, final
 
@@ -49,6 +49,15 @@ class Texts:
 
     def __len__(self) -> int:
         return len(self.first)
+
+    def some(self, indices: Sequence[int]) -> Texts:
+        """The examples with these numbers, in this order."""
+        picked = np.array(indices, np.int64)
+        first, second = (
+            None if side is None else tuple(side[index] for index in indices) for side in (self.first, self.second)
+        )
+        assert first is not None, "an example has a text"
+        return replace(self, first=first, second=second, targets=self.targets[picked], numbers=self.numbers[picked])
 
     def name(self, index: int) -> str:
         """What to call an example in a message."""

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from stillbit.layers.attention import Heads, Logits, QuantAttention
 from stillbit.layers.linear import latent
 from stillbit.layers.product import inner
-from stillbit.layers.walk import HEADS
+from stillbit.layers.walk import heads_of
 from stillbit.quantizers.base import Quantizer
 from stillbit.quantizers.snap import Latent
 
@@ -50,9 +50,14 @@ class InterfaceAttention(QuantAttention):
         layer = super().adopt(original, **quantizers)
         layer.num_heads = heads_of(original)
         if not layer.is_float():
-            layer.float_config, layer.config = layer.config, copy(layer.config)
-            layer.config._attn_implementation_internal = INTERFACE
+            layer.take_over()
         return layer
+
+    def take_over(self) -> None:
+        """Ask for `attend` from now on, whatever is quantized inside."""
+        if "float_config" not in self.__dict__:
+            self.float_config, self.config = self.config, copy(self.config)
+            self.config._attn_implementation_internal = INTERFACE
 
     def release(self) -> nn.Module:
         """The float attention again, with the config it shares with its model."""
@@ -128,11 +133,6 @@ def hide(snapping: Latent, hidden: Bool[Tensor, "*mask"]) -> Latent:
 def _check_zero(quantizer: nn.Module | None) -> None:
     if isinstance(quantizer, Quantizer) and any(q.grid.offset or hasattr(q, "shift") for q in quantizer.parts()):
         raise ValueError(NO_ZERO)
-
-
-def heads_of(attention: nn.Module) -> int:
-    """How many heads a float attention has."""
-    return int(next(getattr(attention, name) for name in HEADS if hasattr(attention, name)))
 
 
 def width_of(attention: nn.Module) -> int:

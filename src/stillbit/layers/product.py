@@ -23,7 +23,7 @@ from torch.autograd.function import once_differentiable
 
 from stillbit.quantizers.granularity import spread, wide
 from stillbit.quantizers.grid import Grid
-from stillbit.quantizers.snap import Latent, Side, to_level
+from stillbit.quantizers.snap import Latent, Side, Way, to_level
 
 Pair = tuple[int, int]
 
@@ -144,15 +144,15 @@ class _How:
     """All that is not a tensor: the grids of both sides, the multiplication, and the type it runs in."""
 
     a_grid: Grid | None
-    a_clips: bool
+    a_way: Way
     b_grid: Grid | None
-    b_clips: bool
+    b_way: Way
     multiply: Matmul | Convolution
     dtype: torch.dtype
 
 
 def _product(a: Latent, b: Latent, bias: Tensor | None, multiply: Matmul | Convolution) -> Tensor:
-    how = _How(a.grid, a.clips, b.grid, b.clips, multiply, _compute_dtype(a.x))
+    how = _How(a.grid, a.way, b.grid, b.way, multiply, _compute_dtype(a.x))
     y: Tensor = _Product.apply(how, a.x, a.scale, a.shift, b.x, b.scale, b.shift, bias)
     return y
 
@@ -180,8 +180,8 @@ class _Product(Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
         how, multiply, dtype, needs = ctx.how, ctx.how.multiply, ctx.how.dtype, ctx.needs_input_grad
         x, x_scale, x_shift, w, w_scale, w_shift = ctx.saved_tensors
-        a = Side(x, x_scale, x_shift, how.a_grid, how.a_clips)
-        b = Side(w, w_scale, w_shift, how.b_grid, how.b_clips)
+        a = Side(x, x_scale, x_shift, how.a_grid, how.a_way)
+        b = Side(w, w_scale, w_shift, how.b_grid, how.b_way)
         grad = grads[0].to(dtype)
         # Both products first: pulling back consumes the levels.
         to_a, to_b, to_bias = None, None, None
@@ -249,7 +249,7 @@ def _split(latent: Latent, blocks: int) -> list[Latent]:
     # A shift may vary within a block: OFQ has one for each channel.
     whole = shift is None or shift.size(-1) == 1
     shifts = [shift] * blocks if shift is None or whole else list(shift.split(shift.size(-1) // blocks, -1))
-    return [Latent(x, latent.grid, s, t, latent.clips) for x, s, t in zip(xs, scales, shifts, strict=True)]
+    return [latent._replace(x=x, scale=s, shift=t) for x, s, t in zip(xs, scales, shifts, strict=True)]
 
 
 def _fold_shifts(a: Latent, b: Latent, bias: Tensor | None) -> Tensor | None:

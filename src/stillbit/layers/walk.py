@@ -26,6 +26,7 @@ HEADED: dict[str, tuple[tuple[str, ...], int]] = {
     "k_lin": (("key",), 0),
     "v_lin": (("value",), 0),
     "out_lin": (("proj",), 1),
+    "output.dense": (("proj",), 1),
     "qk": (("query-key",), 0),
     "v": (("value",), 0),
     "gate": (("gate",), 0),
@@ -33,6 +34,17 @@ HEADED: dict[str, tuple[tuple[str, ...], int]] = {
 }
 """What lies in the linears of an attention, by their names there: the roles, one behind the other, and the axis of the
 heads inside each (rows make heads, the columns of a projection take them in)."""
+
+BESIDE = {"output.dense": "self"}
+"""A layer of an attention that stands beside it and not inside, and what the attention is called there (BERT)."""
+
+PLAIN = {
+    "intermediate.dense": "fc1",
+    "output.dense": "fc2",
+    "ffn.lin1": "fc1",
+    "ffn.lin2": "fc2",
+}
+"""What a layer without heads is for, where its own name does not tell: the ends of paths."""
 
 HEADS = ("num_heads", "num_attention_heads", "n_heads")
 """What attentions call the number of their heads."""
@@ -52,6 +64,18 @@ class Piece(NamedTuple):
         return tensor.narrow(self.axis, self.first, self.length)
 
 
+class Home(NamedTuple):
+    """The attention that a layer computes for, or the module that it is a child of where there is none."""
+
+    name: str
+    child: str
+    """What the layer is called there."""
+    heads: int
+    """0: not of an attention."""
+    shared: int
+    """Heads of its keys and values, which several queries may share."""
+
+
 @dataclass(frozen=True, eq=False)
 class QuantizedWeight:
     """A weight that snaps to a grid, with its place in the model."""
@@ -60,8 +84,7 @@ class QuantizedWeight:
     """Of its layer, such as blocks.0.attn.qkv."""
     layer: QuantLayer
     quantizer: Quantizer
-    parent: nn.Module
-    """The module that its layer is a child of; the layer itself where there is none."""
+    home: Home
 
     @property
     def parameter(self) -> nn.Parameter:
@@ -86,19 +109,37 @@ class QuantizedWeight:
 
     def pieces(self) -> tuple[Piece, ...]:
         """Role by role and head by head; in one piece where it is not of an attention, or heads do not divide it."""
-        return pieces(self.name, self.parent, self.parameter)
+        return pieces(self.home, self.parameter)
 
 
-def pieces(name: str, parent: nn.Module, weight: Float[Tensor, "*shape"]) -> tuple[Piece, ...]:
-    """The pieces of the weight of the layer ``name``, quantized or float, which is a child of ``parent``."""
-    child = name.rpartition(".")[2]
-    roles, axis = HEADED.get(child, ((), 0))
-    heads = next((getattr(parent, name) for name in HEADS if hasattr(parent, name)), None)
-    if child in ("k_proj", "v_proj"):
-        heads = getattr(parent, "num_kv_heads", None) or heads
+def home_of(name: str, model: nn.Module) -> Home:
+    """Where the layer ``name`` of ``model``, quantized or float, belongs."""
+    above, _, child = name.rpartition(".")
+    for path, attention in BESIDE.items():
+        if f".{name}".endswith(f".{path}"):
+            holder = f".{name}".removesuffix(f".{path}").lstrip(".")
+            beside = getattr(model.get_submodule(holder), attention, None)
+            if isinstance(beside, nn.Module) and heads_of(beside):
+                above, child = f"{holder}.{attention}".lstrip("."), path
+    parent = model.get_submodule(above)
+    heads = heads_of(parent)
+    return Home(above, child, heads, getattr(parent, "num_kv_heads", None) or heads)
+
+
+def heads_of(module: nn.Module) -> int:
+    """How many heads an attention has; 0 for a module that does not say."""
+    found = next((getattr(module, name) for name in HEADS if hasattr(module, name)), 0)
+    return found if isinstance(found, int) else 0
+
+
+def pieces(home: Home, weight: Float[Tensor, "*shape"]) -> tuple[Piece, ...]:
+    """The pieces of the weight of a layer whose home this is."""
+    roles, axis = HEADED.get(home.child, ((), 0))
+    heads = home.shared if home.child in ("k_proj", "v_proj") else home.heads
     length = weight.size(axis)
-    if not roles or not isinstance(heads, int) or length % (len(roles) * heads):
-        return (Piece(child or "weight", None, 0, 0, weight.size(0)),)
+    if not roles or not heads or length % (len(roles) * heads):
+        word = PLAIN.get(f"{home.name.rpartition('.')[2]}.{home.child}", home.child)
+        return (Piece(word or "weight", None, 0, 0, weight.size(0)),)
     each = length // (len(roles) * heads)
     places = [(role, head) for role in roles for head in range(heads)]
     return tuple(Piece(role, head, axis, i * each, each) for i, (role, head) in enumerate(places))
@@ -118,7 +159,7 @@ def weights(model: nn.Module) -> Iterator[QuantizedWeight]:
         weight, quantizer = getattr(layer, "weight", None), layer.quantizers().get("weight")
         if quantizer is not None and isinstance(weight, nn.Parameter) and id(weight) not in seen:
             seen.add(id(weight))
-            yield QuantizedWeight(name, layer, quantizer, model.get_submodule(name.rpartition(".")[0]))
+            yield QuantizedWeight(name, layer, quantizer, home_of(name, model))
 
 
 def quantizers(model: nn.Module) -> Iterator[tuple[str, str, Quantizer]]:

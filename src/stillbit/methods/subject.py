@@ -1,22 +1,22 @@
-"""What an analysis looks at: the model that a person points at, its float origin, and images for it."""
+"""What an analysis looks at: the model that a person points at, its float origin, and images or texts for it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from stillbit.analysis.finite import check_finite
-from stillbit.data.batch import Batch
+from stillbit.analysis.given import Given
 from stillbit.data.loaders import Loader, Place
 from stillbit.data.order import PADDED
-from stillbit.data.picked import Picked, evenly
+from stillbit.data.picked import Picked, evenly, fairly
 from stillbit.data.source import Source
 from stillbit.data.sources import Split, open_source
 from stillbit.layers.walk import quantizers
-from stillbit.methods import build
+from stillbit.methods import build, texts
 from stillbit.methods.recipe import Recipe
 from stillbit.methods.target import open_target, with_data
 from stillbit.surgery.swap import dequantize
@@ -103,37 +103,79 @@ def _begun_with(path: Path, subject: Subject) -> Origin | None:
 
 def pictures(
     subject: Subject, images: int, *, split: Split = "val", batch_size: int = 64, workers: int = 0, **data: Any
-) -> tuple[Batch, ...]:
-    """So many images as evaluation sees them, the same ones each time, as many of every class.
+) -> tuple[Given, ...]:
+    """So many images, or texts, as evaluation sees them, the same ones each time, as many of every class.
 
     ``data`` are choices of data, such as data_dir, that replace those of the subject; what is None replaces nothing.
     """
     if images < 1:
         raise ValueError(f"an analysis looks at one image at least, got {images}: --images 256")
+    check_readable(subject)
     recipe = with_data(subject.recipe, batch_size=batch_size, workers=workers, **data)
+    if recipe.reads:
+        return _examples(subject, recipe, images, split)
     source = open_source(recipe.data, split)
     _check_outputs(subject, source)
-    device = next(subject.model.parameters()).device
     picked = Picked(source, evenly(source, images))
     look = build.look_of(recipe, subject.model)
-    loader = Loader(picked, look, recipe.data, place=Place(device=str(device)))
+    loader = Loader(picked, look, recipe.data, place=_place(subject))
     found = tuple(batch for batch in loader.epoch(0) if int(batch.indices[0]) != PADDED)
     if not found:
         raise ValueError(f"not one of {len(picked)} images could be read: every one is damaged")
     return found
 
 
-def lessons(subject: Subject, *, batch_size: int = 64, workers: int = 0, **data: Any) -> Iterator[Batch]:
-    """Batches of training images without end, cropped as the recipe says; the same ones each time this is called."""
+def lessons(subject: Subject, *, batch_size: int = 64, workers: int = 0, **data: Any) -> Iterator[Given]:
+    """Batches to learn from without end, cropped as the recipe says; the same ones each time this is called."""
+    check_readable(subject)
     recipe = with_data(subject.recipe, batch_size=batch_size, workers=workers, **data)
+    if recipe.reads:
+        yield from _lines(subject, recipe)
+        return
     source = open_source(recipe.data, "train")
     _check_outputs(subject, source)
-    device = next(subject.model.parameters()).device
     look = build.look_of(recipe, subject.model)
-    place = Place(device=str(device))
-    loader = Loader(source, look, recipe.data, recipe.augment, seed=recipe.machine.seed, place=place)
+    loader = Loader(source, look, recipe.data, recipe.augment, seed=recipe.machine.seed, place=_place(subject))
     for epoch in count():
         yield from loader.epoch(epoch)
+
+
+def reads(subject: Subject) -> bool:
+    """Whether it is about texts."""
+    return subject.recipe.reads or getattr(subject.model, "main_input_name", "") == "input_ids"
+
+
+def check_readable(subject: Subject) -> None:
+    """Refuse a model of texts that does not come with its tokenizer and its task."""
+    if reads(subject) and not subject.recipe.reads:
+        raise ValueError(
+            f"{subject.name} reads texts, and a model alone does not say which, nor in which pieces: give the run it "
+            "came from"
+        )
+
+
+def words_of(subject: Subject) -> Callable[[int], str | None]:
+    """The pieces of its texts, by their numbers."""
+    told: Callable[[int], str | None] = texts.pieces_of(subject.recipe).tokenizer.id_to_token
+    return told
+
+
+def _examples(subject: Subject, recipe: Recipe, count: int, split: Split) -> tuple[Given, ...]:
+    """The first texts of every class."""
+    lines = texts.lines_of(recipe, split)
+    picked = lines.some(fairly(lines.targets.tolist(), count))
+    return tuple(texts.loader_of(recipe, picked, _place(subject)).epoch(0))
+
+
+def _lines(subject: Subject, recipe: Recipe) -> Iterator[Given]:
+    lines = texts.lines_of(recipe, "train")
+    loader = texts.loader_of(recipe, lines, _place(subject), training=True, seed=recipe.machine.seed)
+    for epoch in count():
+        yield from loader.epoch(epoch)
+
+
+def _place(subject: Subject) -> Place:
+    return Place(device=str(next(subject.model.parameters()).device))
 
 
 def _check_outputs(subject: Subject, source: Source) -> None:

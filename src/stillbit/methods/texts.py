@@ -8,8 +8,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from stillbit.data.loaders import Place
 from stillbit.data.settings import AugmentSettings, DataSettings
 from stillbit.data.text import TextLoader
@@ -29,6 +27,7 @@ from stillbit.surgery.plan import AttentionSpec, Plan
 from stillbit.train import weights
 from stillbit.train.distributed import Share
 from stillbit.train.exam import Exam
+from stillbit.train.files import write_json
 
 TOKENIZER = "tokenizer.json"
 
@@ -124,7 +123,7 @@ def keep_reader(data: Any, folder: Path) -> None:
         return
     positions = encoders.read_config(data.config).max_position_embeddings
     write_pieces(data.pieces, folder, positions)
-    encoders.write_config(data.config, folder)
+    write_json(folder / "config.json", encoders.to_keep(data.config))
 
 
 def reading(recipe: Recipe, data: TextData) -> Reading:
@@ -169,7 +168,7 @@ def loaders(recipe: Recipe, data: TextData, share: Share, store: Store | None = 
     return learned, _exam(data.task, judged, settings, place)
 
 
-def first_inputs(recipe: Recipe, data: TextData, share: Share, count: int) -> Iterator[dict[str, Tensor]]:
+def first_inputs(recipe: Recipe, data: TextData, share: Share, count: int) -> Iterator[dict[str, Any]]:
     """What the first ``count`` examples of the training call a model with, whatever the number of processes."""
     batch = min(64, count)
     settings = replace(text_settings(recipe), batch_size=batch)

@@ -17,8 +17,6 @@ from typing import Any
 
 from torch import nn
 
-from stillbit.data.whole import whole
-
 SIZES: dict[str, tuple[int, int, int]] = {
     "bert_pico": (2, 64, 2),
     "bert_tiny": (2, 128, 2),
@@ -66,11 +64,9 @@ def read_config(said: str) -> Any:
     return AutoConfig.for_model(held.pop("model_type"), **held)
 
 
-def write_config(said: str, folder: Path) -> None:
-    """``config.json``, by which transformers and `stillbit.load` know what lies in a folder."""
-    held = {**json.loads(said), "architectures": [type(build(said)).__name__]}
-    with whole(folder / "config.json") as path:
-        path.write_text(json.dumps(held, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+def to_keep(said: str) -> dict[str, Any]:
+    """What ``config.json`` holds, by which transformers and `stillbit.load` know what lies in a folder."""
+    return {**json.loads(said), "architectures": [type(build(said)).__name__]}
 
 
 def build(said: str) -> nn.Module:

@@ -12,8 +12,9 @@ from typing import Any
 from torch import nn
 
 from stillbit.layers.attention import QuantAttention
-from stillbit.layers.interface_attention import heads_of, width_of
+from stillbit.layers.interface_attention import width_of
 from stillbit.layers.linear import QuantLinear
+from stillbit.layers.walk import heads_of
 from stillbit.quantizers.spec import Range
 from stillbit.surgery.site import Headed, Site, below, weight_site
 from stillbit.surgery.timm_vit import range_behind

@@ -22,6 +22,8 @@ class HfAttention(InterfaceAttention):
 @cache
 def quantized_class(float_class: type) -> type[HfAttention]:
     """The quantized attention of a family, an instance of the float class too: transformers asks for that."""
+    if issubclass(float_class, HfAttention):  # a quantized model is surveyed too
+        return float_class
     joined: type[HfAttention] = new_class(f"Quant{float_class.__name__}", (HfAttention, float_class))
     joined.__module__, joined.__doc__ = __name__, f"{float_class.__name__}, quantized."
     return joined

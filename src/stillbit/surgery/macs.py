@@ -20,6 +20,10 @@ from stillbit.quantizers.base import Quantizer
 from stillbit.surgery.hf import is_foreign
 
 
+PIECES = 128
+"""How long a text is where nobody says: what GLUE is trained with."""
+
+
 @dataclass(frozen=True)
 class Macs:
     """Multiply-accumulates of one sample: in all, on codes on both sides, and a module's own."""
@@ -35,7 +39,10 @@ class Macs:
 
 
 def count(model: nn.Module, example: Any = None) -> Macs:
-    """Run ``model`` once on the meta device; ``example`` is an input, by default one image of the model's own size."""
+    """Run ``model`` once on the meta device; ``example`` is an input.
+
+    By default it is one image of the model's own size, or for a model of texts one of `PIECES` pieces.
+    """
     inputs = _inputs(model, example)
     ghost = without_numbers(model).eval().requires_grad_(False)
     counter = FlopCounterMode(display=False)
@@ -68,9 +75,19 @@ def example_of(model: nn.Module) -> Tensor | None:
     return None if size is None else torch.empty(1, *size, device="meta")
 
 
+def _text_of(model: Any) -> dict[str, Tensor] | None:
+    """One text, for a model of transformers that reads."""
+    rows = getattr(model.config, "max_position_embeddings", 0) if is_foreign(model) else 0
+    if not rows or not hasattr(model.config, "vocab_size"):
+        return None
+    # Some count positions from behind the number of the piece that pads.
+    length = min(PIECES, rows - (getattr(model.config, "pad_token_id", None) or 0) - 1)
+    return {"input_ids": torch.ones(1, length, dtype=torch.long)}
+
+
 def _inputs(model: nn.Module, example: Any) -> Any:
     if example is None:
-        example = example_of(model)
+        example = _text_of(model) or example_of(model)
     if example is None:
         raise ValueError("the model does not say what it takes in: pass example=one_batch")
     if isinstance(example, Mapping):

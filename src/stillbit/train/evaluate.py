@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from stillbit.data.batch import PADDING, Batch, logits_of
+from stillbit.data.batch import PADDING, logits_of
 from stillbit.data.loaders import Loader
 from stillbit.train import distributed
 from stillbit.train.distributed import Share
@@ -33,8 +33,8 @@ def evaluate(model: nn.Module, loader: Loader | Exam, *, device: torch.device, a
 
 
 @torch.no_grad()
-def scored(model: nn.Module, batches: Iterable[Batch], *, device: torch.device, amp: bool = False) -> dict[str, float]:
-    """The same, of batches that are there already."""
+def scored(model: nn.Module, batches: Iterable[Any], *, device: torch.device, amp: bool = False) -> dict[str, float]:
+    """The same, of batches that are there already, of images or of texts in classes."""
     was = model.training
     model.eval()
     sums = torch.zeros(4, dtype=torch.float64, device=device)

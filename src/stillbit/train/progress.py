@@ -75,7 +75,7 @@ class Progress:
         seen = "".join(f"  {name.replace('_', ' ')} {100 * row[name]:.2f} %" for name in SHARES if name in row)
         best = " [green]best[/]" if training.best.get("epoch") == training.epoch else ""
         averaged = {name.removeprefix("ema_"): value for name, value in row.items() if name.startswith("ema_")}
-        average = f" (average {_judged(averaged, 2)})" if averaged else ""
+        average = f" (average {_judged(averaged, 2).partition(' ')[2]})" if averaged else ""
         damaged = f"  [yellow]{row['damaged']} damaged images left out, see damaged.txt[/]" if row["damaged"] else ""
         self._line(
             f"epoch [bold]{training.epoch}/{self.epochs}[/]  {_numbers(losses)}  [bold]{_judged(row, 2)}[/]"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, final
 
@@ -14,10 +15,10 @@ from stillbit.train.settings import OutputSettings
 class RunFolder:
     """Where a run writes, and from which checkpoint it goes on, if any."""
 
-    def __init__(self, settings: OutputSettings, name: str) -> None:
-        """``name`` is taken where the settings give none. Nothing is written yet."""
+    def __init__(self, settings: OutputSettings, name: str, known: Collection[str] = ()) -> None:
+        """``name`` is taken where the settings give none; what is ``known`` may be inside. Nothing is written yet."""
         self.path = settings.output / (settings.experiment or name)
-        self.checkpoint = _checkpoint(self.path, settings.resume)
+        self.checkpoint = _checkpoint(self.path, settings.resume, {".lock", *known})
         self._lock: Any = None
 
     def open(self, recipe: dict[str, Any], environment: dict[str, Any]) -> None:
@@ -46,7 +47,7 @@ class RunFolder:
             self._lock = None
 
 
-def _checkpoint(folder: Path, resume: str | None) -> Path | None:
+def _checkpoint(folder: Path, resume: str | None, known: set[str]) -> Path | None:
     """The checkpoint to go on from; a folder in which something is, is never begun anew."""
     if resume is not None and resume != "auto":
         given = Path(resume)
@@ -54,7 +55,7 @@ def _checkpoint(folder: Path, resume: str | None) -> Path | None:
         if not found.is_file():
             raise ValueError(f"--resume {resume}: there is no checkpoint {found}; give a run or its last.pt")
         if found.resolve().parent != folder.resolve():
-            _refuse_used(folder, "choose another --experiment")
+            _refuse_used(folder, known, "choose another --experiment")
         return found
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file: choose another --experiment")
@@ -62,17 +63,17 @@ def _checkpoint(folder: Path, resume: str | None) -> Path | None:
     if resume == "auto":
         if last.is_file() or not folder.is_dir() or (folder / "recipe.json").is_file():
             return last if last.is_file() else None
-        _refuse_used(folder, "it is no run of ours, choose another --experiment")
+        _refuse_used(folder, known, "it is no run of ours, choose another --experiment")
         return None
     way = (
         "go on with --resume auto, or choose another --experiment" if last.is_file() else "choose another --experiment"
     )
     if not last.is_file() and (folder / "recipe.json").is_file():
         way = "it stopped before its first checkpoint: begin again with --resume auto, or choose another --experiment"
-    _refuse_used(folder, way)
+    _refuse_used(folder, known, way)
     return None
 
 
-def _refuse_used(folder: Path, way: str) -> None:
-    if folder.is_dir() and any(path.name != ".lock" for path in folder.iterdir()):
+def _refuse_used(folder: Path, known: set[str], way: str) -> None:
+    if folder.is_dir() and any(path.name not in known for path in folder.iterdir()):
         raise ValueError(f"{folder} exists and is not empty: {way}")

@@ -16,13 +16,14 @@ def build(optimizer: Optimizer, settings: ScheduleSettings, steps: int) -> Sched
     """
     schedule, _ = create_scheduler_v2(
         optimizer,
-        sched=settings.sched,
+        sched="poly" if settings.sched == "linear" else settings.sched,
         num_epochs=settings.epochs,
         warmup_epochs=settings.warmup_epochs,
         warmup_lr=settings.warmup_lr,
         min_lr=settings.min_lr,
         step_on_epochs=False,
         updates_per_epoch=steps,
+        decay_rate=1.0,  # the power of a polynomial, which only "linear" is
     )
     assert schedule is not None, "the choices of --sched all have a schedule"
     return schedule

@@ -43,7 +43,7 @@ class ScheduleSettings:
 
     epochs: int = 100
     """Passes over the training images."""
-    sched: Literal["cosine", "constant", "tanh"] = "cosine"
+    sched: Literal["cosine", "constant", "tanh", "linear"] = "cosine"
     """How the learning rate falls after the warm-up, step by step."""
     warmup_epochs: float = 0
     """Epochs in which the learning rate rises from --warmup-lr."""

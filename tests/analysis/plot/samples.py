@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from stillbit.analysis.activations import Flow, Ranges
 from stillbit.analysis.attention import Attention, Looks, Map, Picture, Seen
@@ -25,6 +26,7 @@ from stillbit.analysis.oscillation import (
 from stillbit.analysis.record import Record
 from stillbit.analysis.sdam import Deviation
 from stillbit.analysis.sensitivity import Agreement, Group, Scores, Sensitivity
+from stillbit.analysis.sentence import Sentence
 from stillbit.analysis.variation import Variation
 
 EVIL = "<script>alert(1)</script>\"'&]]>"
@@ -451,6 +453,26 @@ def attention(subject: str = "run", *, maps: bool = True) -> Attention:
 def _map(image: int, shift: float) -> Map:
     rows = tuple(tuple(wave(row, column, image, shift) for column in range(4)) for row in range(4))
     return Map(fused=rows, rollout=tuple(reversed(rows)))
+
+
+def reading(subject: str = "run") -> Attention:
+    """Attention over texts, the first of four tokens, the second of three out of many."""
+    held = attention(subject)
+    texts = (("[CLS]", EVIL, "words", "[SEP]"), ("[CLS]", "a" * 30, "b"))
+    sentences = tuple(
+        Sentence(number=7 + number, target=float(number), tokens=tokens, of=4 + 36 * number)
+        for number, tokens in enumerate(texts)
+    )
+    models = tuple(
+        replace(seen, maps=tuple(_text_map(len(tokens), shift) for tokens in texts))
+        for shift, seen in enumerate(held.models)
+    )
+    return replace(held, models=models, pictures=(), sentences=sentences, what="texts")
+
+
+def _text_map(tokens: int, shift: int) -> Map:
+    rows = tuple(tuple(wave(row, column, shift) for column in range(tokens)) for row in range(tokens))
+    return Map(fused=rows[:1], rollout=rows[1:2], heads=(rows,) * HEADS)
 
 
 def every(subject: str = "run") -> tuple[Record, ...]:

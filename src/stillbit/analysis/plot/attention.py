@@ -9,6 +9,7 @@ from stillbit.analysis.attention import Attention, Picture, Seen
 from stillbit.analysis.markup import Child, Markup, tag
 from stillbit.analysis.plot.charts import Series, Words, lines
 from stillbit.analysis.plot.figure import Figure, figure
+from stillbit.analysis.plot.tokens import heads, strips
 from stillbit.analysis.svg.plane import WIDTH, cut, label, picture
 from stillbit.analysis.svg.png import shade
 
@@ -17,6 +18,11 @@ HEAD = 40.0
 """Room for the names above the columns."""
 SIDE = 132.0
 """Of a picture at most."""
+PLACES = "Bright places are looked at (by the square root): models that see the same have the same bright places."
+TOKENS = (
+    "Dark tokens are looked at, from the least to the most of a row; the first token, which sees itself, is not what "
+    "the most is taken from. Models that see the same have the same dark tokens."
+)
 
 
 def figures(record: Attention) -> tuple[Figure, ...]:
@@ -25,20 +31,19 @@ def figures(record: Attention) -> tuple[Figure, ...]:
 
 
 def _maps(record: Attention) -> tuple[Figure, ...]:
-    if not record.pictures or not any(one.maps for one in record.models):
+    if not any(one.maps for one in record.models):
         return ()
+    over, shades = ("each text", TOKENS) if record.sentences else ("each image", PLACES)
     reads = record.reads[:1].lower() + record.reads[1:]
     found = []
     for name, title, says in (
         ("fused", "What the last layer looks at", "the last attention, of all heads the largest"),
         ("rollout", "What the output depends on", "attention rolled out through all layers (Abnar and Zuidema 2020)"),
     ):
-        caption = (
-            f"{says[0].upper()}{says[1:]}, over each image; it is {reads}. Bright places are "
-            "looked at (by the square root): models that see the same have the same bright places."
-        )
-        found.append(figure(f"attention-{name}", title, caption, _grid(record, name), spare=name == "rollout"))
-    return tuple(found)
+        caption = f"{says[0].upper()}{says[1:]}, over {over}; it is {reads}. {shades}"
+        drawn = strips(record, name) if record.sentences else _grid(record, name)
+        found.append(figure(f"attention-{name}", title, caption, drawn, spare=name == "rollout"))
+    return (*found, *((heads(record),) if record.sentences else ()))
 
 
 def _grid(record: Attention, name: str) -> Markup:
@@ -106,8 +111,9 @@ def _entropy(record: Attention) -> Figure:
         whole_x=True,
     )
     caption = (
-        f"How widely attention is spread, mean over heads and {record.images:,} images, from the first layer to the "
-        "last. Low is a sharp look, high is an even one; a line that leaves the float one's changed its way of looking."
+        f"How widely attention is spread, mean over heads and {record.images:,} {record.what}, from the first layer to "
+        "the last. Low is a sharp look, high is an even one; a line that leaves the float one's changed its way of "
+        "looking."
     )
     return figure("attention-entropy", "How sharp the looks are", caption, lines(said, held, dots=True))
 

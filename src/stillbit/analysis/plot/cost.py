@@ -41,11 +41,12 @@ def compare(runs: Sequence[tuple[str, Cost]], colours: Mapping[str, str] | None 
     ]
     if len(dots) < 2:  # a dot alone compares nothing
         return ()
+    unit = " or ".join(dict.fromkeys(record.one for _, record in runs))
     said = Words(
-        title="Accuracy against bit operations", about="A dot a run", x="BitOPs an image", y="top-1, %", log_x=True
+        title="Accuracy against bit operations", about="A dot a run", x=f"BitOPs {unit}", y="top-1, %", log_x=True
     )
     caption = (
-        "A dot a run: how good it is against how many bit operations an image costs (a product of w and a bits counts "
+        f"A dot a run: how good it is against how many bit operations {unit} costs (a product of w and a bits counts "
         "w a). The better runs are further up and further left; the axis of BitOPs is logarithmic."
     )
     return (figure("accuracy-bitops", "Accuracy against cost", caption, scatter(said, dots)),)
@@ -66,9 +67,9 @@ def _bitops(record: Cost) -> Figure:
         )
         layers.setdefault(name, []).append(Part(one.bitops, said, series(kinds.index(one.product))))
     dearest = max(layers, key=lambda name: sum(part.value for part in layers[name]))
-    words = Words(title="Bit operations by layer", about=f"Most are in {dearest}", x="BitOPs an image")
+    words = Words(title="Bit operations by layer", about=f"Most are in {dearest}", x=f"BitOPs {record.one}")
     caption = (
-        f"Bit operations of each layer for one image of {record.image}; together {short(record.bitops)}, from "
+        f"Bit operations of each layer for one {record.unit} of {record.image}; together {short(record.bitops)}, from "
         f"{short(record.macs)} multiply-accumulates. A product of a w-bit and an a-bit number counts w a."
     )
     classes = [(PRODUCTS[kind], series(index)) for index, kind in enumerate(kinds)]
@@ -93,8 +94,8 @@ def _bytes(record: Cost) -> Figure:
         for name, (weight, activation) in layers.items()
     ]
     caption = (
-        f"Bytes that each layer reads for one image: its weights, as codes with their scales, and its activations. The "
-        f"model's weights take {short(record.weight_bytes)}B in all."
+        f"Bytes that each layer reads for one {record.unit}: its weights, as codes with their scales, and its "
+        f"activations. The model's weights take {short(record.weight_bytes)}B in all."
     )
     said = Words(title="Bytes by layer", about="Weights and activations of each layer", x="bytes")
     drawn = bars(said, rows, classes=[("weights", "s0"), ("activations", "s1")])
@@ -107,7 +108,8 @@ def _points(record: Cost) -> tuple[Figure, ...]:
     if len(held) < 2:
         return ()
     rows = [Bar(one.name, (Part(one.bitops, _point(one), "s0" if index else "s1"),)) for index, one in enumerate(held)]
-    said = Words(title="This model at other bits", about="Bit operations an image", x="BitOPs an image", log_x=True)
+    asked = f"BitOPs {record.one}"
+    said = Words(title="This model at other bits", about=f"Bit operations {record.one}", x=asked, log_x=True)
     caption = (
         "What the same model costs at other bits, on a logarithmic axis; this one is in its own colour. Point at a bar "
         "for its bytes."
@@ -140,12 +142,13 @@ def _hardware(record: Cost) -> tuple[Figure, ...]:
         "single has one width and a scale a module; mixed has as many bits on average, in units as wide as its widest "
         "operands (widest) or put together from narrow ones (composed)."
     )
+    said = Words(title=f"Energy {record.one}", about="By design", x=f"microjoules {record.one}")
     return (
         figure(
             "cost-energy",
-            "Energy of an image",
+            f"Energy of {record.one}",
             caption.format("energy"),
-            bars(Words(title="Energy an image", about="By design", x="microjoules an image"), energy, classes=classes),
+            bars(said, energy, classes=classes),
         ),
         figure(
             "cost-area",

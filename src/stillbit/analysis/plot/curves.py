@@ -8,12 +8,13 @@ from stillbit.analysis.curves import Curve, Curves
 from stillbit.analysis.plot.charts import Series, Words, lines
 from stillbit.analysis.plot.figure import Figure, Option
 
-FIRST = ("top1", "eval_loss", "loss", "lr", "oscillating", "moved")
+FIRST = ("score", "top1", "eval_loss", "loss", "lr", "oscillating", "moved")
 """The numbers that a reader looks for, in this order; all others come after."""
 MEANS = {
-    "top1": "top-1 on the validation images, %",
-    "top5": "top-5 on the validation images, %",
-    "eval_loss": "loss on the validation images",
+    "score": "score of the task in validation, %",
+    "top1": "top-1 in validation, %",
+    "top5": "top-5 in validation, %",
+    "eval_loss": "loss in validation",
     "loss": "loss in training",
     "lr": "learning rate",
     "oscillating": "share of weights that oscillate",

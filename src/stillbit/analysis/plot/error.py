@@ -32,8 +32,8 @@ def _activations(record: Errors) -> tuple[Figure, ...]:
     if not record.activations:
         return ()
     caption = (
-        f"The same ratio for what each activation quantizer gets and gives, on {record.images:,} images. Its input "
-        "is quantized upstream already, so this is the noise that each one adds."
+        f"The same ratio for what each activation quantizer gets and gives, on {record.images:,} {record.what}. Its "
+        "input is quantized upstream already, so this is the noise that each one adds."
     )
     said = Words(title="Quantization error of activations", about=_worst(record.activations), x="signal to noise, dB")
     return (figure("error-activations", "Activations", caption, bars(said, _rows(record.activations))),)

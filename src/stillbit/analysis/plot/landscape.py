@@ -157,7 +157,7 @@ def _centres(held: Sequence[Surface]) -> str:
 
 def _caption(record: Landscape) -> str:
     return (
-        f"Loss on {record.images:,} images around the trained weights, along {record.dimensions} random direction"
-        f"{'s' if record.dimensions == 2 else ''} whose rows are as long as those of the weights (Li et al. 2018): at "
-        "1 every row has moved by its own norm. The float model moves in the same direction."
+        f"Loss on {record.images:,} {record.what} around the trained weights, along {record.dimensions} random "
+        f"direction{'s' if record.dimensions == 2 else ''} whose rows are as long as those of the weights (Li et al. "
+        "2018): at 1 every row has moved by its own norm. The float model moves in the same direction."
     )

@@ -141,4 +141,4 @@ def _read(record: Sensitivity) -> str:
 
 def _how(record: Sensitivity) -> str:
     how = f"{record.steps} training steps each" if record.steps else "calibration alone"
-    return f"Measured on {record.images:,} images, with {how}."
+    return f"Measured on {record.images:,} {record.what}, with {how}."

@@ -166,8 +166,9 @@ def _activations(record: Variation) -> tuple[Figure, ...]:
         for one in held
     ]
     said = Words(title="Peaks of activations", about="A bar a layer", x="largest |a| over mean |a|")
+    over = f"{record.images:,} {record.what}"
     caption = (
-        f"How far the largest number that enters each layer stands out from the mean, over {record.images:,} images. A "
+        f"How far the largest number that enters each layer stands out from the mean, over {over}. A "
         "long bar is a layer whose activations need a scale for a few numbers only."
     )
     return (figure("variation-activations", "Peaks of activations", caption, bars(said, rows)),)
