@@ -148,7 +148,7 @@ def test_data_of_another_kind_is_told(copy: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ("--teacher a", "the teacher is asked about images: say where they are"),
+        ("--teacher a", "the teacher is asked about images or texts: say where they are"),
         ("--dataset digits --teacher-weights a", "--teacher-weights are those of a teacher: name it"),
         ("--sample 0", "a sample has at least one batch, got 0"),
     ],

@@ -15,9 +15,9 @@ from tests.cli.pictures import pictures, text
 from tests.cli.test_train import shown
 
 FLAGS = """
---batch-size --corrupt --crops --data-dir --dataset --device --dry-run --help --hflip --interpolation --label-kind
---output --precision --ratio --scale --seed --shard-samples --teacher --teacher-weights --top-k --torchcompile
---train-split --vflip --workers
+--batch-size --class-names --columns --corrupt --crops --data-dir --dataset --device --dry-run --examples --help --hflip
+--interpolation --label-column --label-kind --max-length --output --precision --ratio --scale --seed --shard-samples
+--task --teacher --teacher-weights --text-seed --top-k --torchcompile --train-split --vflip --workers
 """
 """People have these in their scripts: to rename one is to break them."""
 

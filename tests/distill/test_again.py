@@ -12,6 +12,8 @@ import torch
 from stillbit.distill.again import again
 from stillbit.distill.store import Store
 from stillbit.distill.write import Work, request, write_labels
+from tests.data.text_examples import pairs
+from tests.distill import readers
 from tests.distill.teachers import Zoo, images, panel, settings
 
 COUNT, BATCHES = 11, 8
@@ -74,3 +76,15 @@ def test_which_batches_are_asked_is_a_function_of_the_seed(tmp_path: Path) -> No
     store = written(tmp_path)
     first, same, other = ([(o.shard, o.batch) for o in again(store, Zoo(COUNT), panel(), 3, s)] for s in (0, 0, 1))
     assert first == same != other and len(np.unique(first, axis=0)) == 3
+
+
+def test_texts_are_asked_again_to_the_last_bit_and_one_that_is_told_otherwise_is_named(tmp_path: Path) -> None:
+    texts = pairs(43)
+    store = readers.written(tmp_path, texts)
+    said = again(store, readers.examples(texts), readers.panel(), 99)
+    assert sum(one.views for one in said) == 43 and len(said) == 7
+    assert all(one.identical == one.views and one.largest == 0 for one in said)
+    other = readers.panel(5)
+    other.describe = readers.panel().describe  # type: ignore[method-assign]
+    worst = max(again(store, readers.examples(texts), other, 99), key=lambda one: one.largest)
+    assert worst.largest > 0.1 and worst.name.startswith("made up, line ")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from stillbit.distill import manifest as manifests
 from stillbit.distill.kinds import KINDS
 from stillbit.distill.layout import Layout
-from stillbit.distill.manifest import FORMAT, KIND, LONGEST, NAME, Shard, read, to_json, write
+from stillbit.distill.manifest import FORMAT, KIND, LONGEST, NAME, Reading, Shard, read, to_json, write
 from tests.distill.stores import manifest, small
 
 LAYOUT = Layout(kind="marginal_smoothing", top_k=5, classes=1000)
@@ -43,6 +43,31 @@ def test_a_manifest_comes_back_equal(kind, boxes, tmp_path):
     write(wanted, tmp_path)
     assert read(tmp_path) == wanted
     assert read(tmp_path).identity == wanted.identity
+
+
+TEXTS = manifest(
+    Layout(kind="full", top_k=1, classes=3, boxes=False),
+    views=1,
+    reading=Reading(task="mnli", tokenizer="a" * 64, max_length=128),
+)
+
+
+def test_how_texts_were_read_comes_back_and_is_part_of_the_identity(tmp_path):
+    write(TEXTS, tmp_path)
+    assert read(tmp_path) == TEXTS
+    other = [{"task": "rte"}, {"tokenizer": "b" * 64}, {"max_length": 64}]
+    others = [replace(TEXTS, reading=replace(TEXTS.reading, **one)) for one in other]
+    assert len({one.identity for one in [TEXTS, *others, replace(TEXTS, reading=None)]}) == 5
+
+
+def test_a_manifest_of_images_does_not_speak_of_texts_and_has_the_identity_that_it_always_had():
+    assert "reading" not in to_json(manifest(LAYOUT)) and "reading" in to_json(TEXTS)
+
+
+def test_texts_with_several_views_make_no_sense(tmp_path):
+    write(replace(TEXTS, views=2), tmp_path)
+    with pytest.raises(ValueError, match=r"makes no sense \(a text has one view, and no crops\)"):
+        read(tmp_path)
 
 
 def test_numbers_that_python_holds_equal_make_one_file_and_one_identity(tmp_path):

@@ -13,6 +13,8 @@ from stillbit.data.loaders import Loader
 from stillbit.data.look import Look
 from stillbit.data.settings import DataSettings
 from stillbit.distill.panel import Expert, Panel
+from tests.data.text_examples import pairs
+from tests.distill import readers
 from tests.distill.teachers import LOOK, Pairs, Reader, network, panel
 
 
@@ -151,3 +153,28 @@ def test_a_twin_may_be_asked_while_a_model_that_remembers_its_forward_is_in_it()
     model.go.set()
     slow.join()
     assert answers[0].argmax() == 5
+
+
+def test_a_teacher_of_texts_is_called_with_pieces_mask_and_types_without_what_is_padding_for_all() -> None:
+    seen, asked = readers.examples(pairs(6)), readers.panel(3)
+    shown = torch.cat([seen.views(number).inputs for number in range(3)])
+    longest = int(shown[:, 1].sum(-1).max())
+    assert longest < shown.size(-1)
+    wanted = readers.Reader(3)(*shown.long().unbind(1)).logits.softmax(-1)
+    torch.testing.assert_close(asked(shown), wanted)
+    assert asked.experts[0].model.widths == [longest]
+    assert asked.describe()[0].size is None
+
+
+def test_a_compiled_teacher_of_texts_is_shown_one_width_since_another_would_be_compiled_anew() -> None:
+    seen = readers.examples(pairs(6))
+    expert = readers.panel().experts[0]
+    asked = Panel([expert], 2, compiled=True)
+    asked(seen.views(0).inputs)
+    assert expert.model.widths == [int(seen.tokens.lengths.max())]
+
+
+def test_teachers_that_cut_texts_in_another_way_cannot_answer_together() -> None:
+    one, other = readers.panel().experts[0], readers.panel(types=False).experts[0]
+    with pytest.raises(ValueError, match=r"read the same pieces, and reader 0 and reader 0 cut texts in another way"):
+        Panel([one, other], 2)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stillbit.distill.layout import Layout
-from stillbit.distill.manifest import Shard
+from stillbit.distill.manifest import Reading, Shard
 from stillbit.distill.same import check_same, differences
 from tests.distill.stores import manifest
 
@@ -37,3 +37,15 @@ def test_the_sentence_names_the_first_three_and_counts_the_rest() -> None:
         ValueError, match=r"^store is another store \(.*; .*; .*; and 1 more\): give the same options, or"
     ):
         check_same(Path("store"), ONE, other)
+
+
+def test_texts_are_called_texts() -> None:
+    layout = Layout(kind="full", top_k=1, classes=2, boxes=False)
+    reading = Reading(task="rte", tokenizer="a", max_length=128)
+    one = manifest(layout, views=1, reading=reading)
+    other = replace(one, data=replace(one.data, count=9), reading=replace(reading, task="qnli", tokenizer="b"))
+    assert differences(one, other) == [
+        "the number of examples 7 there and 9 here",
+        "--task rte there and qnli here",
+        "the tokenizer a there and b here",
+    ]

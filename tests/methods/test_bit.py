@@ -35,7 +35,7 @@ def binary(**options: Any) -> Any:
     assert settings is not None
     model = tiny_hf.bert(
         hidden_act="relu", initializer_range=0.5
-    )  # attention that looks at some words more than others
+    )  # attention that looks at some words more
     model = quantize(model, build.plan_of(replace(settings, **options)))
     calibrate(model, [tiny_hf.sentences()])
     return model.eval()

@@ -54,6 +54,21 @@ def test_options_reach_the_weights_that_have_them(weight: str, choice: dict[str,
     assert rest(weight=weight).weight.options == {}
 
 
+def test_words_have_a_row_each_and_bits_of_their_own() -> None:
+    for weight, bits, quantizer in (
+        ("sign", 1, "sign"),
+        ("sign", 4, "lsq"),
+        ("lsq", 1, "lsq"),
+        ("statsq", 2, "statsq"),
+    ):
+        found = specs(build.plan_of(QuantSettings(bits="w1a1", weight=weight, embedding_bits=bits)))["@word"]
+        assert isinstance(found, LayerSpec) and (found.weight.bits, found.weight.quantizer) == (bits, quantizer)
+        assert found.weight.granularity == per_channel
+    assert "@word" not in specs(build.plan_of(QuantSettings(bits="w1a1")))
+    sized = build.plan_of(QuantSettings(bits="w1a1", weight="sign", ste="clipped", embedding_bits=1))
+    assert all(rule.spec.weight.options == {"ste": "clipped"} for rule in sized.rules if rule.pattern in ("@word", "*"))
+
+
 def test_the_ends_have_bits_of_their_own() -> None:
     for bits in (8, 4, 32):
         found = specs(build.plan_of(QuantSettings(bits="w2a2", ends=bits)))

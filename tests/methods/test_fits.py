@@ -25,3 +25,11 @@ def test_a_model_without_heads_is_named_and_stays_float() -> None:
     with pytest.raises(ValueError, match="and my net has none that can be quantized: --granularity channel"):
         fitted(model, plan_of(HEADS), HEADS, ModelSettings(model="my net"))
     assert not list(quantized(model))
+
+
+def test_words_of_their_own_bits_are_for_models_that_have_words() -> None:
+    settings = QuantSettings(bits="w1a1", embedding_bits=1)
+    model = timm.create_model("test_vit")
+    with pytest.raises(ValueError, match="--embedding-bits is for the word embeddings of texts, and my net has none"):
+        fitted(model, plan_of(settings), settings, ModelSettings(model="my net"))
+    assert not list(quantized(model))

@@ -181,6 +181,23 @@ def test_tasks_are_what_the_recipe_asks_for(store: Store, float_run: Ran, tmp_pa
         assert type(task) is kind
 
 
+def test_the_float_model_teaches_with_its_own_activation_whatever_the_student_has(
+    float_run: Ran, tmp_path: Path
+) -> None:
+    begun = {"relu": True, "initial_checkpoint": float_run.folder, "num_classes": 10}
+    recipe = small.recipe("lsq", tmp_path, model=begun, distill={"teacher": "self"})
+    expert = open_lesson(recipe).teacher
+    assert expert is not None and type(expert.model.blocks[0].mlp.act).__name__ == "GELU"
+    assert type(build.float_model(recipe).blocks[0].mlp.act).__name__ == "ReLU"
+
+
+def test_a_float_model_that_was_trained_with_relu_teaches_with_it(tmp_path: Path) -> None:
+    recipe = small.recipe("fp", tmp_path, model={"relu": True}, schedule={"epochs": 1})
+    begun = {"relu": True, "initial_checkpoint": small.run(recipe)[0].folder, "num_classes": 10}
+    expert = open_lesson(small.recipe("lsq", tmp_path, model=begun, distill={"teacher": "self"})).teacher
+    assert expert is not None and type(expert.model.blocks[0].mlp.act).__name__ == "ReLU"
+
+
 # -------------------------------------------------------------------------------------------------------- what follows
 
 

@@ -14,6 +14,7 @@ from stillbit.data.text_tasks import find_task
 from stillbit.data.wordpiece import Pieces, train_pieces
 from stillbit.layers.walk import quantizers
 from stillbit.methods.readers import open_reader
+from stillbit.models import encoders
 from tests.methods import readers, small
 from tests.methods.conftest import Ran
 
@@ -88,6 +89,18 @@ def test_a_folder_for_other_classes_is_refused(tmp_path: Path, pieces: Pieces) -
 def test_what_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="there is no folder"):
         open_reader(str(tmp_path / "deep" / "down" / "gone"), TASK)
+    (tmp_path / "file.safetensors").touch()
+    with pytest.raises(ValueError, match="is a file, and a teacher of texts has a tokenizer too: give the folder"):
+        open_reader(str(tmp_path / "file.safetensors"), TASK)
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=r"has no config\.json"):
         open_reader(str(tmp_path / "empty"), TASK)
+
+
+def test_a_name_that_nobody_knows_is_one_sentence_about_teachers(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(name: str) -> str:
+        raise ValueError(f"cannot find the model {name}: give a folder of transformers, or one of bert_pico")
+
+    monkeypatch.setattr(encoders, "config_of", unknown)
+    with pytest.raises(ValueError, match="cannot find the teacher nobody: give a run of stillbit train, a folder"):
+        open_reader("nobody", TASK)

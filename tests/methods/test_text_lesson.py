@@ -184,3 +184,13 @@ def test_a_teacher_that_is_told_what_the_student_is_not_is_refused(run: Path, tm
 def test_a_teacher_of_texts_is_refused_for_images(run: Path, tmp_path: Path) -> None:
     recipe = small.recipe("fp", tmp_path, distill={"teacher": str(run)})
     assert "reads texts, and this trains on images: --task entailment" in refused(recipe, tmp_path)
+
+
+def test_weights_in_a_folder_teach_by_themselves_and_with_their_own_activation(run: Path, tmp_path: Path) -> None:
+    held = readers.folder(tmp_path / "model", read_pieces(run), ("entailment", "neutral", "contradiction"))
+    asked = readers.recipe("lsq", tmp_path, model={"model": str(held), "relu": True}, distill={"teacher": "self"})
+    recipe = build.resolved(asked, build.open_data(asked))
+    student, expert = build.float_model(recipe), open_lesson(recipe).teacher
+    assert expert is not None and expert.model.config.hidden_act == "gelu" and student.config.hidden_act == "relu"
+    for name, value in student.state_dict().items():
+        assert torch.equal(value, expert.model.state_dict()[name]), name

@@ -39,6 +39,14 @@ def test_a_folder_alone_gives_the_model_back_to_the_bit(family: str, tmp_path: P
     assert sorted(p.name for p in (tmp_path / "folder").iterdir()) == [CONFIG, FILE]
 
 
+def test_where_the_weights_once_came_from_does_not_matter(tmp_path: Path) -> None:
+    """`from_pretrained` writes its path into the model, and the model of a config knows of none."""
+    bert().save_pretrained(tmp_path / "float")
+    model = ready(lambda: BertForSequenceClassification.from_pretrained(tmp_path / "float"), sentences())
+    stillbit.save(model, tmp_path / "folder")
+    assert torch.equal(stillbit.load(tmp_path / "folder")(**sentences()).logits, model(**sentences()).logits)
+
+
 def test_transformers_reads_the_config_and_the_latent_weights(folder: Path) -> None:
     assert BertConfig.from_pretrained(folder).architectures == ["BertForSequenceClassification"]
     latent = BertForSequenceClassification.from_pretrained(folder)

@@ -22,17 +22,19 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from stillbit.distill.about import About
+    from stillbit.distill.manifest import Reading
     from stillbit.distill.store import Store
 
 USAGE = """usage: stillbit labels COMMAND ...
 
-  [bold]write[/]       Ask a teacher about many crops of every image, once for all
+  [bold]write[/]       Ask a teacher about many crops of every image, or about texts, once for all
   [bold]info[/]        Say what is in a store; draw a contact sheet
-  [bold]verify[/]      Check every byte, the images, and what the teacher says
+  [bold]verify[/]      Check every byte, the images or texts, and what the teacher says
   [bold]import-fkd[/]  Make a store of the label files that FKD published
 
 For example:
   stillbit labels write --teacher resnet152 --data-dir imagenet --output labels
+  stillbit labels write --teacher RUN --task mnli --data-dir glue --output labels
 stillbit labels COMMAND --help lists the options."""
 _ELSEWHERE = {"write": "labels_write", "verify": "labels_verify", "import-fkd": "labels_fkd"}
 _COMMANDS = ("info", *_ELSEWHERE)
@@ -109,6 +111,8 @@ def _sheet(store: Store, asked: LabelsInfo, path: Path) -> Image:
     from stillbit.data.sources import open_source
     from stillbit.distill.sheet import sheet
 
+    if not store.layout.boxes:
+        raise ValueError(f"a contact sheet shows images, and {store.folder} has labels of none: leave out --sheet")
     if not path.parent.is_dir():
         raise ValueError(f"there is no folder {path.parent} for the contact sheet: make it first")
     data = DataSettings(data_dir=asked.data_dir, dataset=asked.dataset, train_split=asked.train_split)
@@ -119,9 +123,10 @@ def _made(store: Store) -> dict[str, str]:
     """What was asked for when it was written."""
     said, layout = store.manifest, store.layout
     top = f", the likeliest {layout.kept}" if layout.kind.startswith("marginal") else ""
-    what = "images" if layout.boxes else "samples"
-    views = f"{len(store):,} {what} x {store.views:,} = {len(store) * store.views:,}"
+    views = f"{len(store):,} {_what(store)} x {store.views:,} = {len(store) * store.views:,}"
     crops = {} if said.crops is None else {"crops": _crops(store)}
+    if said.reading is not None:
+        views, crops = f"{len(store):,} texts, one of each", {"texts": _reading(said.reading)}
     return {
         "store": str(store.folder),
         "labels": f"{layout.kind}{top} of {layout.classes:,} classes",
@@ -138,12 +143,13 @@ def _made(store: Store) -> dict[str, str]:
 
 def _like(store: Store, found: About) -> dict[str, str]:
     """What the labels say."""
-    what = "images" if store.layout.boxes else "samples"
+    what = _what(store)
     over = f"all {what}" if found.looked_at == len(store) else f"{found.looked_at:,} {what}, spread over the store"
+    right = f"the likeliest class is the true one in {100 * found.agreement:.2f} % of "
+    voted = f"views, and in {100 * found.agreement_of_samples:.2f} % of {what} if their views vote"
     said = {
         "counted over": over,
-        "agreement": f"the likeliest class is the true one in {100 * found.agreement:.2f} % of views, "
-        f"and in {100 * found.agreement_of_samples:.2f} % of {what} if their views vote",
+        "agreement": right + (what if store.manifest.reading is not None else voted),
         "entropy": f"{found.entropy:.3f} nats ({found.entropy / log(2):.3f} bits) a label; a guess has "
         f"{log(store.layout.classes):.3f} nats",
     }
@@ -167,6 +173,14 @@ def _plain(store: Store, found: About) -> dict[str, Any]:
 def _teacher(name: str, seen: tuple[int, int] | None, weights: str) -> str:
     looks = "" if seen is None else f", sees {seen[0]} x {seen[1]}"
     return name + looks + (f", weights {weights[:12]}" if weights else "")
+
+
+def _what(store: Store) -> str:
+    return "texts" if store.manifest.reading is not None else "images" if store.layout.boxes else "samples"
+
+
+def _reading(said: Reading) -> str:
+    return f"{said.task}, {said.max_length} pieces at most, tokenizer {said.tokenizer[:12]}"
 
 
 def _crops(store: Store) -> str:

@@ -1,4 +1,4 @@
-"""``stillbit labels write``: ask a teacher once about many crops of every image, and keep what it says."""
+"""``stillbit labels write``: ask a teacher once about many crops of every image, or about texts; keep what it says."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stillbit.cli.labels import size
+from stillbit.cli.labels_texts import TextOptions
 from stillbit.cli.options import parse
 from stillbit.data.settings import DataSettings
 from stillbit.distill.settings import TeacherSettings, WriteSettings
@@ -28,16 +29,17 @@ class LabelsWrite:
 
     teachers: TeacherSettings
     write: WriteSettings
+    texts: TextOptions
     data_dir: Path | None = None
-    """The folder with the images: an ImageFolder, tars, or what `stillbit data fractals` made."""
+    """The folder with the images (an ImageFolder, tars, or what `stillbit data fractals` made) or the texts."""
     dataset: str = "folder"
     """What is there: folder, fractals, digits, wds (tars), or hfds/NAME (Hugging Face datasets)."""
     train_split: str = "train"
-    """The split whose images get labels."""
+    """The split whose images or texts get labels."""
     workers: int = 2
-    """Processes that load images, beside each that asks the teacher."""
+    """Processes that load images, beside each that asks the teacher; texts need none."""
     corrupt: Literal["fatal", "skip"] = "fatal"
-    """A damaged image ends the writing, or gets no labels and is named."""
+    """A damaged image ends the writing, or gets no labels and is named; a damaged line of text is left out."""
     dry_run: bool = False
     """Label a few batches, say what the store would cost, and write nothing."""
 
@@ -57,7 +59,7 @@ def run(words: Sequence[str]) -> int:
         workers=asked.workers,
         corrupt=asked.corrupt,
     )
-    wanted = Asked(teachers=asked.teachers, data=data, write=asked.write)
+    wanted = Asked(teachers=asked.teachers, data=data, write=asked.write, text=asked.texts.settings())
     if asked.dry_run:
         console.print(_bill(wanted, estimate(wanted)))
         return 0
@@ -68,7 +70,7 @@ def run(words: Sequence[str]) -> int:
             console, f"Stopped at {progress.percent}: the same command goes on, and redoes what was not in a file yet."
         )
         return 128 + outcome.signal
-    for line in _ended(wanted, outcome.written):
+    for line in _ended(wanted, outcome.written, asked.texts.words):
         _say(console, line)
     return 0
 
@@ -80,36 +82,50 @@ def _bill(asked: Asked, cost: Estimate) -> Table:
     needed = views * made.layout.bytes_a_view
     free = shutil.disk_usage(next(p for p in (folder, *folder.absolute().parents) if p.exists())).free
     teachers = " + ".join(teacher.name for teacher in made.teachers)
-    pixels = " x ".join(str(side) for side in made.teachers[0].size or ())
+    seen = f"sees {' x '.join(str(side) for side in made.teachers[0].size or ())}"
+    of = f"{made.count:,} images of {made.layout.classes} classes x {made.views} crops"
+    loading = f", with {asked.data.workers} processes that load"
+    if made.reading is not None:
+        seen = f"reads {made.reading.max_length} pieces at most"
+        of, loading = f"a text each, of {made.layout.classes} classes", ""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold")
     for row in (
-        ("teacher", f"{teachers}, {cost.parameters / 1e6:.1f} M parameters, sees {pixels}, {made.precision}"),
-        ("views", f"{views:,}: {made.count:,} images of {made.layout.classes} classes x {made.views} crops"),
+        ("teacher", f"{teachers}, {cost.parameters / 1e6:.1f} M parameters, {seen}, {made.precision}"),
+        ("views", f"{views:,}: {of}"),
         ("disk", f"{size(needed)}, {made.layout.bytes_a_view} bytes a view; {size(free)} are free"),
-        ("speed", f"{cost.rate:,.0f} views/s here, with {asked.data.workers} processes that load"),
+        ("speed", f"{cost.rate:,.0f} views/s here{loading}"),
         ("time", f"{hours(views / cost.rate)} for one such process; half of it for two on machines of their own"),
     ):
         table.add_row(*row)
     return table
 
 
-def _ended(asked: Asked, written: Written) -> list[str]:
+def _ended(asked: Asked, written: Written, texts: str) -> list[str]:
     """What is there now, and what to do with it."""
     from stillbit.distill.about import agreement
     from stillbit.distill.store import Store
 
     store = Store(asked.write.output)
-    made = f"{len(store):,} images x {store.views} crops, {size(store.bytes)}"
+    made, what = f"{len(store):,} images x {store.views} crops", "crops"
+    if texts:
+        made, what = f"{len(store):,} texts", "texts"
     damaged = [f"left without labels: {name} ({reason})" for name, reason in sorted(written.damaged.items())]
-    data = f"--data-dir {asked.data.data_dir}" if asked.data.data_dir is not None else f"--dataset {asked.data.dataset}"
     return [
         *([] if written.mine else ["It was finished already."]),
         *damaged,
-        f"{store.folder}: {made}, {store.layout.bytes_a_view} bytes a view",
-        f"The teacher's first guess is the true class in {100 * agreement(store):.2f} % of the crops.",
-        f"stillbit train fp --labels {store.folder} {data}",
+        f"{store.folder}: {made}, {size(store.bytes)}, {store.layout.bytes_a_view} bytes a view",
+        f"The teacher's first guess is the true class in {100 * agreement(store):.2f} % of the {what}.",
+        f"stillbit train {'vvtq_text' if texts else 'fp'} --labels {store.folder}{_data(asked.data)}"
+        + f" {texts}" * bool(texts),
     ]
+
+
+def _data(data: DataSettings) -> str:
+    """The words that say where it is."""
+    default = DataSettings()
+    said = f" --data-dir {data.data_dir}" if data.data_dir is not None else ""
+    return said + (f" --dataset {data.dataset}" if data.dataset != default.dataset else "")
 
 
 def hours(seconds: float) -> str:

@@ -10,8 +10,9 @@ from pathlib import Path
 from rich.console import Console
 
 from stillbit.cli.options import parse
-from stillbit.cli.pillars import without
+from stillbit.cli.pillars import begun, listed, said_in, without
 from stillbit.methods import RECIPES, described
+from stillbit.methods.glue import SETS, tuned
 from stillbit.methods.recipe import Recipe
 from stillbit.methods.recipe_file import read
 
@@ -34,6 +35,9 @@ def run(words: Sequence[str]) -> int:
         console.print(_usage(), highlight=False)
         return 0 if words else 2
     said = asked(words)
+    task = said.recipe.text.task
+    if task in SETS:
+        return _run_all(task, said, words, console)
     if said.dry_run:
         from stillbit.methods.dry_run import dry_run
 
@@ -43,20 +47,46 @@ def run(words: Sequence[str]) -> int:
 
     result = perform(said.recipe, console)
     if result.signal:
-        stopped = f"Stopped, and saved in {result.folder}: the same command with --resume auto goes on."
-        console.print(stopped, highlight=False, soft_wrap=True)
-        return 128 + result.signal
+        return _stopped(result.folder, result.signal, console)
     name = "score" if "score" in result.best else "top1"
     best = f"Best {name} {result.best[name]:.2f} %, after epoch {result.best['epoch']}."
     console.print(f"{best} The model is {result.model}", highlight=False, soft_wrap=True)
     return 0
 
 
+def _run_all(word: str, said: Train, words: Sequence[str], console: Console) -> int:
+    """A run for each task of a set, each with the numbers of its task."""
+    from stillbit.methods.glue_runs import perform_all, table_of
+
+    recipes = {task: asked([*words, "--task", task]).recipe for task in SETS[word]}
+    if said.dry_run:
+        from stillbit.methods.dry_run import dry_run
+
+        for recipe in recipes.values():
+            console.print(dry_run(recipe))
+            console.print()
+        return 0
+    sat = perform_all(word, recipes, console)
+    if sat.signal:
+        return _stopped(sat.folder, sat.signal, console)
+    console.print(table_of(sat), highlight=False)
+    return 1 if sat.failed else 0
+
+
+def _stopped(folder: Path, signal: int, console: Console) -> int:
+    stopped = f"Stopped, and saved in {folder}: the same command with --resume auto goes on."
+    console.print(stopped, highlight=False, soft_wrap=True)
+    return 128 + signal
+
+
 def asked(words: Sequence[str]) -> Train:
     """What the words stand for; nothing is opened, and nothing is written."""
     wanted, rest = _recipe(list(words))
     about = f"{described()[wanted.method]} Under torchrun: torchrun --nproc-per-node 8 -m stillbit.cli train ..."
-    default = Train(recipe=without(wanted, rest))
+    recipe = without(wanted, rest)
+    if not any(word.partition("=")[0] == "--recipe" for word in words):  # a file has said all of it
+        recipe = tuned(recipe, said_in(rest), listed(rest, "--through"))
+    default = Train(recipe=recipe)
     return parse(Train, rest, prog=f"stillbit train {wanted.method}", default=default, about=about)
 
 
@@ -78,7 +108,7 @@ def _recipe(words: list[str]) -> tuple[Recipe, list[str]]:
         near = get_close_matches(name, RECIPES, n=1)
         meant = f"did you mean {near[0]}? " if near else ""
         raise ValueError(f"there is no method {name!r}: {meant}there are {', '.join(RECIPES)}")
-    return RECIPES[name](), rest
+    return begun(name, rest), rest
 
 
 def _usage() -> str:

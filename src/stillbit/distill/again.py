@@ -1,4 +1,4 @@
-"""Ask the teachers again for labels that are stored: do the same pixels and weights give the same answer here?"""
+"""Ask the teachers again for labels that are stored: do the same inputs and weights give the same answer here?"""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from stillbit.data.chance import permutation
 from stillbit.data.source import DamagedImage, Source
+from stillbit.distill.examples import Examples
 from stillbit.distill.layout import UNLABELLED, dense, fill
 from stillbit.distill.manifest import Manifest
 from stillbit.distill.panel import Panel
@@ -32,10 +33,14 @@ class Again(NamedTuple):
     largest: float
     """The largest difference of a probability."""
     name: str
-    """The image with that difference."""
+    """The image or text with that difference."""
 
 
-def again(store: Store, source: Source, panel: Panel, count: int, seed: int = 0) -> list[Again]:
+Labelled = Source | Examples
+"""What a store may be of."""
+
+
+def again(store: Store, samples: Labelled, panel: Panel, count: int, seed: int = 0) -> list[Again]:
     """``count`` batches of the store, chosen by chance, composed as they were when they were written."""
     said = store.manifest
     there, here = [t.sha256 for t in said.teachers], [t.sha256 for t in panel.describe()]
@@ -51,26 +56,33 @@ def again(store: Store, source: Source, panel: Panel, count: int, seed: int = 0)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as they were asked the first time
     try:
-        return [_one(store, source, panel, *places[place]) for place in sorted(chosen.tolist())]
+        return [_one(store, samples, panel, *places[place]) for place in sorted(chosen.tolist())]
     finally:
         torch.set_num_threads(threads)
 
 
-def _one(store: Store, source: Source, panel: Panel, shard: int, batch: int) -> Again:
+def _one(store: Store, samples: Labelled, panel: Panel, shard: int, batch: int) -> Again:
     said, size = store.manifest, store.manifest.batch_size
     held = store.shard(shard).reshape(-1)[batch * size : (batch + 1) * size]
     first = said.samples_of(shard)[0] * said.views + batch * size
-    samples = np.arange(first, first + len(held)) // said.views
-    pixels = torch.cat([_pixels(store, source, panel, s, held[samples == s]) for s in np.unique(samples).tolist()])
-    padded = torch.cat([pixels, pixels[-1:].expand(size - len(pixels), *pixels.shape[1:])])
+    numbers = np.arange(first, first + len(held)) // said.views
+    inputs = torch.cat([_inputs(store, samples, panel, n, held[numbers == n]) for n in np.unique(numbers).tolist()])
+    padded = torch.cat([inputs, inputs[-1:].expand(size - len(inputs), *inputs.shape[1:])])
     records = np.array(held)
     fill(records, panel(padded)[: len(held)], said.layout)
-    blank = (held["flags"] & UNLABELLED) > 0
+    blank = (held["flags"] & UNLABELLED) > 0 if said.layout.boxes else np.zeros(len(held), bool)
     records[blank] = held[blank]
     far = np.zeros(len(held))
     far[~blank] = np.abs(dense(records[~blank], said.layout) - dense(held[~blank], said.layout)).max(-1)
     same = sum(a.tobytes() == b.tobytes() for a, b in zip(records, held, strict=True))
-    return Again(shard, batch, len(held), same, float(far.max()), source.name(int(samples[far.argmax()])))
+    return Again(shard, batch, len(held), same, float(far.max()), samples.name(int(numbers[far.argmax()])))
+
+
+def _inputs(store: Store, samples: Labelled, panel: Panel, sample: int, held: ndarray[Any, Any]) -> Tensor:
+    """What the teachers saw or read of a sample."""
+    if isinstance(samples, Examples):
+        return samples.views(sample).inputs
+    return _pixels(store, samples, panel, sample, held)
 
 
 def _pixels(store: Store, source: Source, panel: Panel, sample: int, held: ndarray[Any, Any]) -> Tensor:

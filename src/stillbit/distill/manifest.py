@@ -49,8 +49,19 @@ class Crops:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How texts became the pieces that the teachers read."""
+
+    task: str
+    tokenizer: str
+    """Its fingerprint."""
+    max_length: int
+    """Pieces of a sequence at most."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Data:
-    """What was seen: the kind of source, its fingerprint (the list of names, in order), and that of the labels."""
+    """What was seen: the kind of source, its fingerprint (of images the names, in order; of texts all of them)."""
 
     kind: str
     fingerprint: str
@@ -89,6 +100,8 @@ class Manifest:
     """Empty while the store is being written."""
     targets_sha256: str = ""
     """Of ``targets.npy``, the true class of every sample."""
+    reading: Reading | None = None
+    """None where no texts were read; the file then does not speak of it."""
 
     @property
     def count(self) -> int:
@@ -119,6 +132,8 @@ def shard_name(number: int) -> str:
 def to_json(manifest: Manifest) -> dict[str, Any]:
     """Plain data, with the record spelled out for readers that are not us."""
     held = json.loads(json.dumps(asdict(manifest)))
+    if manifest.reading is None:
+        held.pop("reading")
     record = [
         [name, kind, list(shape)] for name, kind, *rest in manifest.layout.dtype.descr for shape in [*rest, ()][:1]
     ]
@@ -181,6 +196,8 @@ def _checked(manifest: Manifest, held: Mapping[str, Any]) -> Manifest:
         raise ValueError(f"{len(manifest.data.classes)} names for {layout.classes} classes")
     if layout.boxes != (manifest.crops is not None):
         raise ValueError("its records and its crops contradict each other")
+    if manifest.reading is not None and (manifest.crops is not None or manifest.views != 1):
+        raise ValueError("a text has one view, and no crops")
     wanted = ((shard_name(i), len(manifest.samples_of(i))) for i in range(len(manifest.shards)))
     whole_of = len(manifest.shards) in (0, manifest.shard_count)
     if not whole_of or any(

@@ -48,7 +48,8 @@ class Mimics:
 
 
 def _classifier(model: nn.Module) -> Any:
-    found = getattr(model, "get_classifier", lambda: None)()
+    found = getattr(model, "get_classifier", lambda: getattr(model, "classifier", None))()
+    found = getattr(found, "out_proj", found)  # transformers' classifiers of two layers end in this one
     found = found[0] if isinstance(found, tuple) else found  # two heads see one class token each; the first counts
     if not isinstance(found, nn.Linear):
         raise ValueError(

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Literal, final
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int, Shaped, UInt8
 from torch import Tensor, nn
 
+from stillbit.data.batch import logits_of
 from stillbit.data.look import Look
 from stillbit.distill.manifest import Teacher
 from stillbit.distill.weights_hash import weights_hash
@@ -19,12 +20,23 @@ Precision = Literal["bf16", "fp32"]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reads:
+    """How a teacher reads texts."""
+
+    tokenizer: str
+    """The fingerprint of the tokenizer that it was trained with."""
+    types: bool
+    """Whether it is told which of two texts a piece is of."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Expert:
-    """One teacher: a model from inputs to logits, and how it sees images. For anything else it needs no look."""
+    """One teacher: a model from inputs to logits, and how it sees images or reads texts; neither for anything else."""
 
     name: str
     model: nn.Module
     look: Look | None = None
+    reads: Reads | None = None
 
     def describe(self) -> Teacher:
         """What a store says of it."""
@@ -62,6 +74,11 @@ class Panel:
         return self.experts[0].look
 
     @property
+    def reads(self) -> Reads | None:
+        """How all of them read."""
+        return self.experts[0].reads
+
+    @property
     def manner(self) -> str:
         """How they compute: what of it decides the last bits of an answer."""
         return self.precision + ", compiled" * self.compiled
@@ -78,6 +95,8 @@ class Panel:
     @torch.no_grad()
     def __call__(self, inputs: Shaped[Tensor, "views ..."]) -> Float[Tensor, "views classes"]:
         """Probabilities in float32, on the device."""
+        if self.reads is not None and not self.compiled:  # compiled, another width would be compiled anew
+            inputs = _narrow(inputs)
         inputs = inputs.to(self.device, non_blocking=True)
         total = torch.zeros(len(inputs), self.classes, device=self.device)
         for expert in self.experts:
@@ -85,7 +104,7 @@ class Panel:
             with torch.autocast(
                 self.device.type, torch.bfloat16, enabled=self.precision == "bf16", cache_enabled=False
             ):
-                logits = expert.model(_normal(inputs, expert.look))
+                logits = logits_of(expert.model(*_shown(inputs, expert)))
             self._check(expert, logits, len(inputs))
             total += logits.float().softmax(-1)
         return total / len(self.experts)
@@ -99,10 +118,20 @@ class Panel:
             raise ValueError(f"the teacher {expert.name} answers with what is no number: --precision fp32, or another")
 
 
-def _normal(inputs: Shaped[Tensor, "views ..."], look: Look | None) -> Shaped[Tensor, "views ..."]:
-    """Bytes as the model wants them, with the arithmetic of the training's loader; anything else as it is."""
-    if look is None:
-        return inputs
+def _shown(inputs: Shaped[Tensor, "views ..."], expert: Expert) -> tuple[Shaped[Tensor, "views ..."], ...]:
+    """What a model is called with: texts as pieces, mask and (if it asks) types; anything else as it is."""
+    if expert.reads is not None:
+        return inputs.long().unbind(1)
+    return (inputs if expert.look is None else _normal(inputs, expert.look),)
+
+
+def _narrow(texts: Int[Tensor, "views parts t"]) -> Int[Tensor, "views parts longest"]:
+    """Without the columns that are padding in every row: the second part is the mask."""
+    return texts[..., : int(texts[:, 1].sum(-1).max())]
+
+
+def _normal(inputs: UInt8[Tensor, "views c h w"], look: Look) -> Float[Tensor, "views c h w"]:
+    """Bytes as the model wants them, with the arithmetic of the training's loader."""
     mean, std = (torch.tensor(v, device=inputs.device)[:, None, None] for v in (look.mean, look.std))
     plain = inputs.float().mul_(1 / (255 * std)).add_(-mean / std)
     return plain.contiguous(memory_format=torch.channels_last)
@@ -119,6 +148,11 @@ def _check_alike(experts: Sequence[Expert]) -> None:
     for expert in experts[1:]:
         if (first.look is None) != (expert.look is None):
             raise ValueError(f"{first.name} and {expert.name} do not see the same: one sees images, the other does not")
+        if first.reads != expert.reads:
+            raise ValueError(
+                f"teachers that answer together read the same pieces, and {first.name} and {expert.name} cut texts in "
+                "another way: take teachers with one tokenizer, and of one family"
+            )
         if first.look is None or expert.look is None:
             continue
         if (first.look.size, first.look.channels) != (expert.look.size, expert.look.channels):

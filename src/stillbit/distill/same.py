@@ -25,7 +25,11 @@ _WORDS = {
     "batch_size": "--batch-size",
     "shard_samples": "--shard-samples",
     "precision": "--precision",
+    "reading.task": "--task",
+    "reading.tokenizer": "the tokenizer",
+    "reading.max_length": "--max-length",
 }
+_OF_TEXTS = {"data.fingerprint": "the texts", "data.count": "the number of examples"}
 _WRITTEN = ("record", "bytes_a_view", "shards", "targets_sha256")
 """What follows from the rest, or is known only when all is written."""
 
@@ -41,8 +45,9 @@ def check_same(folder: Path, there: Manifest, wanted: Manifest) -> None:
 def differences(there: Manifest, wanted: Manifest) -> list[str]:
     """Each as a few words."""
     was, now = (dict(_flat({k: v for k, v in to_json(m).items() if k not in _WRITTEN})) for m in (there, wanted))
+    words = _WORDS if wanted.reading is None else _WORDS | _OF_TEXTS
     return [
-        f"{_WORDS.get(name, name)} {_short(was.get(name))} there and {_short(now.get(name))} here"
+        f"{words.get(name, name)} {_short(was.get(name))} there and {_short(now.get(name))} here"
         for name in dict.fromkeys([*was, *now])
         if was.get(name) != now.get(name)
     ]

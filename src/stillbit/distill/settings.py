@@ -11,6 +11,10 @@ from stillbit.distill.kinds import MOST, Kind
 
 SELF = "self"
 """The teacher that is the student before it was quantized."""
+BEFORE = "before"
+"""The teacher that is the model of the width before, where a training goes through several."""
+INSIDE = ("relations", "features", "hidden")
+"""Ways to learn from the inside of a teacher, and not from its answer alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,8 +26,8 @@ class DistillSettings:
     crops: int = 4
     """Stored crops of an image in a batch: the image is decoded once for all of them."""
     teacher: str | None = None
-    """A teacher that is asked at every step: a run, a file that stillbit wrote, timm's name of a model, or `self`, the
-    float model with its start weights."""
+    """A teacher that is asked at every step: a run, a file that stillbit wrote, timm's name of a model, `self`, the
+    float model with its start weights, or `before`, the model of the width before (--through)."""
     taught: bool = False
     """Refuse to begin without --labels or --teacher."""
     distillation: Literal["soft", "hard"] = "soft"
@@ -36,6 +40,8 @@ class DistillSettings:
     """How much queries and keys of a head shall relate as the teacher's do (Q-ViT's DGD); 0 is off."""
     features: float = 0.0
     """How much the classifier's input shall be like the teacher's (feature mimicking, as in GPLQ); 0 is off."""
+    hidden: float = 0.0
+    """How much what every layer puts out, and what enters the first, shall be the teacher's (as in BiT); 0 is off."""
 
     def __post_init__(self) -> None:
         """Refuse what contradicts itself, and what would have no effect."""
@@ -45,7 +51,7 @@ class DistillSettings:
             raise ValueError(f"--temperature is a number above 0, got {self.temperature}")
         if not 0 < self.teacher_share <= 1:
             raise ValueError(f"--teacher-share is above 0 and at most 1, got {self.teacher_share}")
-        for name in ("relations", "features"):
+        for name in INSIDE:
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"--{name} is a strength from 0, got {getattr(self, name)}")
         if self.labels is not None and self.teacher is not None:
@@ -60,7 +66,7 @@ class DistillSettings:
             )
 
     def _needs_teacher(self) -> None:
-        for name in ("distillation", "temperature", "teacher_share", "relations", "features"):
+        for name in ("distillation", "temperature", "teacher_share", *INSIDE):
             if getattr(self, name) != getattr(DistillSettings, name):
                 flag = f"--{name.replace('_', '-')}"
                 if self.labels is not None:

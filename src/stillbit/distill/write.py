@@ -14,14 +14,16 @@ from numpy import ndarray
 from stillbit.distill import manifest as manifests
 from stillbit.distill.labeller import PATIENCE, Labeller
 from stillbit.distill.layout import Layout
-from stillbit.distill.manifest import Manifest
+from stillbit.distill.manifest import Manifest, Reading
 from stillbit.distill.panel import Panel
 from stillbit.distill.seen import Seen
 from stillbit.distill.settings import WriteSettings
 from stillbit.distill.shards import begin, check_room, claimed, finish, missing, write_shard
 
 PACKAGES = ("stillbit", "torch", "torchvision", "timm", "pillow")
-"""What decides the numbers of a store, beside the request."""
+"""What decides the numbers of a store, beside the request ..."""
+OF_TEXTS = ("stillbit", "torch", "transformers", "tokenizers")
+"""... and those of a store of texts."""
 
 
 @dataclass
@@ -65,8 +67,11 @@ class Written(NamedTuple):
     """Name and reason of the images that this process left without labels."""
 
 
-def request(seen: Seen, panel: Panel, settings: WriteSettings) -> Manifest:
-    """What a store of these samples, these teachers and these settings will say of itself."""
+def request(seen: Seen, panel: Panel, settings: WriteSettings, reading: Reading | None = None) -> Manifest:
+    """What a store of these samples, these teachers and these settings will say of itself.
+
+    ``reading`` says how the samples became pieces, if they are texts.
+    """
     layout = Layout(
         kind=settings.label_kind,
         top_k=settings.top_k,
@@ -83,7 +88,8 @@ def request(seen: Seen, panel: Panel, settings: WriteSettings) -> Manifest:
         seed=settings.seed,
         batch_size=settings.batch_size,
         precision=panel.manner,
-        made_with={name: found for name in PACKAGES if (found := _version(name)) is not None},
+        made_with={name: found for name in _decisive(reading) if (found := _version(name)) is not None},
+        reading=reading,
     )
 
 
@@ -124,6 +130,10 @@ def _counted(chunks: Iterator[ndarray[Any, Any]], standing: Standing) -> Iterato
         standing.part += chunk.size
         standing.mine += chunk.size
         yield chunk
+
+
+def _decisive(reading: Reading | None) -> tuple[str, ...]:
+    return PACKAGES if reading is None else OF_TEXTS
 
 
 def _version(package: str) -> str | None:

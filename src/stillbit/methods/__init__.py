@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from stillbit.methods.bit import bit
 from stillbit.methods.dampen import dampen
 from stillbit.methods.dorefa import dorefa
 from stillbit.methods.fp import fp
@@ -24,12 +25,13 @@ from stillbit.methods.recipe import Recipe
 from stillbit.methods.statsq import statsq
 from stillbit.methods.still import still
 from stillbit.methods.vvtq import vvtq
+from stillbit.methods.vvtq_text import vvtq_text
 
 RECIPES: dict[str, Callable[..., Recipe]] = {
     recipe.__name__: recipe
     for recipe in (
         *(fp, lsq, lsq_plus, statsq, pact, dorefa, vvtq, ofq),
-        *(qvit, qvit_mixed, dampen, freeze, kure, gplq, still),
+        *(qvit, qvit_mixed, dampen, freeze, kure, gplq, still, bit, vvtq_text),
     )
 }
 

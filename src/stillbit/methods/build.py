@@ -22,6 +22,7 @@ from stillbit.models import names
 from stillbit.models.rectified import rectified
 from stillbit.quantizers.granularity import named, per_channel, per_head, per_tensor, per_token
 from stillbit.quantizers.grid import FLOAT_BITS
+from stillbit.quantizers.spec import Spec
 from stillbit.surgery.calibrate import calibrate
 from stillbit.surgery.plan import ENDS, AttentionSpec, LayerSpec, Plan, Rule, preset
 from stillbit.surgery.swap import dequantize, quantize
@@ -98,14 +99,18 @@ def float_model(recipe: Recipe, *, numbers: bool = True) -> Any:
 def bare_model(recipe: Recipe, *, numbers: bool = True) -> Any:
     """The model of a recipe, quantized if the recipe says so; its activations await start values."""
     model = float_model(recipe, numbers=numbers)
-    return model if recipe.quant is None else fitted(model, plan_of(recipe.quant), recipe.quant, recipe.model)
+    return model if recipe.quant is None else fitted(model, _plan(recipe, recipe.quant), recipe.quant, recipe.model)
+
+
+def _plan(recipe: Recipe, settings: QuantSettings) -> Plan:
+    return texts.unshifted(plan_of(settings)) if recipe.reads else plan_of(settings)
 
 
 def weighted(recipe: Recipe, model: Any) -> Any:
     """The model of a training that had float weights, with weights as the recipe wants them; any other as it is."""
     if recipe.quant is None or not recipe.quant.weights_last:
         return model
-    plan = plan_of(replace(recipe.quant, weights_last=False))
+    plan = _plan(recipe, replace(recipe.quant, weights_last=False))
     whole = quantize(dequantize(model), plan, inplace=True)
     found = whole.load_state_dict(model.state_dict(), strict=False)
     assert not found.unexpected_keys and all(".weight_quantizer." in name for name in found.missing_keys)
@@ -129,9 +134,20 @@ def plan_of(settings: QuantSettings) -> Plan:
         ends=settings.ends,
         merge=settings.merge_qk,
     )
-    options = {"gradscale": settings.gradscale, "reach": settings.reach}
+    if settings.embedding_bits is not None:
+        plan = plan.but(_embedding(settings, activations))
+    options = {"gradscale": settings.gradscale, "reach": settings.reach, "ste": settings.ste}
     plan = plan.tuned(settings.weight, **{k: v for k, v in options.items() if v is not None})
     return _with_activations(plan, settings)
+
+
+def _embedding(settings: QuantSettings, activations: int) -> Rule:
+    """A table of words has rows as other layers have outputs, and nothing enters it."""
+    bits = settings.embedding_bits
+    assert bits is not None
+    quantizer = "lsq" if settings.weight == "sign" and bits > 1 else settings.weight
+    nothing = Spec(activations, settings.activation)
+    return Rule("@word", LayerSpec(Spec(bits, quantizer, per_channel), nothing))
 
 
 def _with_activations(plan: Plan, settings: QuantSettings) -> Plan:
@@ -182,7 +198,7 @@ def loaders(
 ) -> tuple[Feed, Loader | Exam]:
     """Of the images to learn from (views of the store, if there is one), a step's at a time; and of those to judge."""
     if isinstance(data, TextData):
-        return texts.loaders(recipe, data, share)
+        return texts.loaders(recipe, data, share, store)
     assert look is not None
     place, seed = Place(share.rank, share.world, str(share.device)), recipe.machine.seed
     a_step = replace(recipe.data, batch_size=recipe.data.batch_size * recipe.machine.grad_accum_steps)

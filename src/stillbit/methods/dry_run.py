@@ -9,10 +9,14 @@ from rich.table import Table
 
 from stillbit.data.generated import Generated
 from stillbit.distill.matches import matches
+from stillbit.distill.panel import Expert
+from stillbit.distill.settings import SELF
 from stillbit.distill.store import Store
 from stillbit.methods import build, texts
 from stillbit.methods.build import Data
-from stillbit.methods.lesson import followed, open_lesson, task_of
+from stillbit.methods.chain import links
+from stillbit.methods.chain import words as through
+from stillbit.methods.lesson import Lesson, check_lesson, followed, open_lesson, task_of
 from stillbit.methods.perform import start, training_of
 from stillbit.methods.phases import words
 from stillbit.methods.recipe import Recipe
@@ -20,6 +24,7 @@ from stillbit.methods.steer import steered
 from stillbit.methods.texts import TextData
 from stillbit.train import distributed
 from stillbit.train.cost import Cost, measure
+from stillbit.train.distributed import Share
 from stillbit.train.loop import Loop
 from stillbit.train.progress import memory
 
@@ -37,41 +42,102 @@ STEPS = 2
 
 
 def dry_run(recipe: Recipe) -> Table:
-    """A table of steps, hours at the speed measured here, memory and disk."""
+    """A table of steps, hours at the speed measured here, memory and disk; of several widths, of each and in all."""
     share = distributed.join(recipe.machine.device)
     try:
-        store = None if recipe.distill.labels is None else Store(recipe.distill.labels)
-        sized = _readable(_quick(recipe)) if recipe.reads else _visible(_quick(recipe), store)
-        recipe, counts, read, about = sized
-        lesson = open_lesson(recipe, numbers=False)
-        recipe = followed(recipe, lesson)
-        data = _generated(recipe, counts) if read is None else read
-        model, look = start(recipe, data, share, fresh=True)
-        loader, _ = build.loaders(recipe, data, look, share, lesson.store)
-        task = task_of(recipe, lesson, model, look, share)
-        training = training_of(recipe, model, share, len(loader))
-        task, hooks = steered(recipe, task, training, len(loader))
-        loop = Loop(task, hooks, recipe.machine, share, recipe.optim.clip_grad)
-        # At the end of the training, where penalties have their strength and annealing has begun.
-        training.step = max(len(loader) * recipe.schedule.epochs - STEPS - 1, 0)
-        cost = measure(loop, training, loader, steps=STEPS)
-        seen = "" if look is None else f", seen as {' x '.join(str(side) for side in look.size)}"
+        chain = links(recipe)
+        found: list[Dry] = []
+        for place, link in enumerate(chain):
+            found.append(_dry(_unread(link.recipe) if place else link.recipe, share, found[-1] if place else None))
         table = Table(box=None, show_header=False, pad_edge=False)
         table.add_column(style="bold")
         for row in (
             ("run", recipe.name),
-            ("data", f"{about}{seen}"),
-            *([("teaching", lesson.words)] if lesson.words else []),
-            ("phases", words(recipe)),
+            ("data", found[0].data),
+            *([("teaching", found[-1].teaching)] if found[-1].teaching else []),
+            *([("through", through(recipe))] if len(chain) > 1 else [("phases", words(recipe))]),
             ("device", f"{share.world} x {share.device.type}{', bfloat16' * recipe.machine.amp}"),
-            ("parameters", f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M"),
-            *_bill(recipe, counts, len(loader), build.images_a_step(recipe, share), share.world, cost),
-            ("memory", f"{memory(training)} at most, in this process"),
+            ("parameters", found[0].parameters),
+            *_in_all(found),
+            ("memory", f"{found[-1].memory} at most, in this process"),
         ):
             table.add_row(*row)
         return table
     finally:
         distributed.leave()
+
+
+class Dry(NamedTuple):
+    """What was found of one run."""
+
+    recipe: Recipe
+    counts: Counts
+    data: str
+    teaching: str
+    parameters: str
+    steps: int
+    """Of an epoch."""
+    images: int
+    """Of a step."""
+    cost: Cost
+    judging: float
+    """Seconds of all evaluations."""
+    memory: str
+
+    @property
+    def learning(self) -> float:
+        """Seconds of all steps."""
+        return self.steps * self.recipe.schedule.epochs * self.cost.step_seconds
+
+    @property
+    def kept(self) -> int:
+        """Checkpoints that stay."""
+        keep = self.recipe.output.checkpoint_keep
+        return 2 + (self.recipe.schedule.epochs // keep if keep else 0)
+
+
+def _dry(recipe: Recipe, share: Share, before: Dry | None) -> Dry:
+    """Build a run, and measure two of its steps; the one ``before`` it, if there is one, teaches as it will."""
+    store = None if recipe.distill.labels is None else Store(recipe.distill.labels)
+    sized = _readable(_quick(recipe)) if recipe.reads else _visible(_quick(recipe), store)
+    recipe, counts, read, about = sized
+    lesson = _lesson(recipe, before)
+    recipe = followed(recipe, lesson)
+    data = _generated(recipe, counts) if read is None else read
+    if read is not None:
+        check_lesson(recipe, lesson, read)
+    model, look = start(recipe, data, share, fresh=True)
+    loader, _ = build.loaders(recipe, data, look, share, lesson.store)
+    task = task_of(recipe, lesson, model, look, share)
+    training = training_of(recipe, model, share, len(loader))
+    task, hooks = steered(recipe, task, training, len(loader))
+    loop = Loop(task, hooks, recipe.machine, share, recipe.optim.clip_grad)
+    # At the end of the training, where penalties have their strength and annealing has begun.
+    training.step = max(len(loader) * recipe.schedule.epochs - STEPS - 1, 0)
+    cost = measure(loop, training, loader, steps=STEPS)
+    seen = "" if look is None else f", seen as {' x '.join(str(side) for side in look.size)}"
+    parameters = f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M"
+    judging = counts.val * recipe.schedule.epochs * cost.image_seconds / share.world
+    images = build.images_a_step(recipe, share)
+    steps, peak = len(loader), memory(training)
+    return Dry(recipe, counts, f"{about}{seen}", lesson.words, parameters, steps, images, cost, judging, peak)
+
+
+def _lesson(recipe: Recipe, before: Dry | None) -> Lesson:
+    """Of a teacher that is not trained yet, a model that costs the same."""
+    if before is None or recipe.distill.teacher in (None, SELF):
+        return open_lesson(recipe, numbers=False)
+    name, model = f"the model of {_bits(before)}", build.bare_model(before.recipe, numbers=False).eval()
+    return Lesson(teacher=Expert(name=name, model=model, look=build.sight_of(before.recipe, model)))
+
+
+def _unread(recipe: Recipe) -> Recipe:
+    """Without start weights that are not trained yet."""
+    return replace(recipe, model=replace(recipe.model, initial_checkpoint=None))
+
+
+def _bits(found: Dry) -> str:
+    return "w32a32" if found.recipe.quant is None else found.recipe.quant.bits
 
 
 def _quick(recipe: Recipe) -> Recipe:
@@ -84,21 +150,22 @@ def _quick(recipe: Recipe) -> Recipe:
     return replace(recipe, quant=quant, data=data, distill=distill, model=replace(recipe.model, pretrained=False))
 
 
-def _bill(recipe: Recipe, counts: Counts, steps: int, images: int, world: int, cost: Cost) -> list[tuple[str, str]]:
-    """Steps, time and disk of the whole run."""
-    epochs, what = recipe.schedule.epochs, "examples" if recipe.reads else "images"
-    learning = steps * epochs * cost.step_seconds
-    judging = counts.val * epochs * cost.image_seconds / world
-    keep = recipe.output.checkpoint_keep
-    kept = 2 + (epochs // keep if keep else 0)
+def _in_all(found: list[Dry]) -> list[tuple[str, str]]:
+    """Steps, time and disk of the whole run; of several, each on a line, and then all."""
+    what = "examples" if found[0].recipe.reads else "images"
+    learning, judging = (sum(getattr(one, name) for one in found) for name in ("learning", "judging"))
+    kept, stored = sum(one.kept for one in found), sum(one.kept * one.cost.checkpoint_bytes for one in found)
+    rows: list[tuple[str, str]] = []
+    for one in found:
+        behind = f" ({_bits(one)})" * (len(found) > 1)
+        seconds, epochs = one.cost.step_seconds, one.recipe.schedule.epochs
+        speed = f"{seconds:.3g} s, {one.images / seconds:,.0f} {what}/s (median of the last {STEPS})"
+        counted = f"{epochs} epoch{'s' * (epochs > 1)} of {one.steps:,}, {one.images} {what} each"
+        rows += [(f"steps{behind}", f"{one.steps * epochs:,}: {counted}"), (f"a step{behind}", speed)]
     return [
-        ("steps", f"{steps * epochs:,}: {epochs} epoch{'s' * (epochs > 1)} of {steps:,}, {images} {what} each"),
-        (
-            "a step",
-            f"{cost.step_seconds:.3g} s, {images / cost.step_seconds:,.0f} {what}/s (median of the last {STEPS})",
-        ),
+        *rows,
         ("time", f"{_hours(learning + judging)}, of which {_hours(judging)} evaluation; loading {what} not counted"),
-        ("disk", f"{kept * cost.checkpoint_bytes / 1e6:,.1f} MB in {kept} checkpoints"),
+        ("disk", f"{stored / 1e6:,.1f} MB in {kept} checkpoints"),
     ]
 
 

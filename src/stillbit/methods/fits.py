@@ -33,14 +33,16 @@ def fitted(model: Any, plan: Plan, settings: QuantSettings, about: ModelSettings
 
 def _check_heads(model: Any, settings: QuantSettings, name: str) -> None:
     """Words about heads and tokens have no effect on a model that has none, so they are refused."""
-    whose = settings.activation_granularity
+    sites, whose = survey(model).sites, settings.activation_granularity
+    if settings.embedding_bits is not None and not any("word" in site.roles for site in sites):
+        raise ValueError(f"--embedding-bits is for the word embeddings of texts, and {name} has none: leave it out")
     wants = {
         "--granularity head": (settings.granularity == "head", "--granularity channel"),
         f"--activation-granularity {whose}": (whose != "tensor", "--activation-granularity tensor"),
         "--merge-qk": (settings.merge_qk, "--no-merge-qk"),
         "--rectify": (settings.rectify, "--no-rectify"),
     }
-    if any(site.is_attention for site in survey(model).sites):
+    if any(site.is_attention for site in sites):
         return
     for flag, (wanted, instead) in wants.items():
         if wanted:

@@ -9,18 +9,25 @@ from typing import Any
 from stillbit.data.look import Look
 from stillbit.data.settings import AugmentSettings
 from stillbit.data.source import Source
+from stillbit.distill.hidden import Hidden
 from stillbit.distill.matches import matches
 from stillbit.distill.mimic import Mimics
 from stillbit.distill.panel import Expert
 from stillbit.distill.relate import Related
 from stillbit.distill.replay import interpolation_of
-from stillbit.distill.settings import SELF
+from stillbit.distill.settings import INSIDE, SELF
 from stillbit.distill.store import Store
 from stillbit.distill.tasks import FromStore, FromTeacher
 from stillbit.distill.weights_hash import weights_hash
 from stillbit.methods import build
+from stillbit.methods.build import Data
 from stillbit.methods.recipe import Recipe
+from stillbit.methods.recipe_file import read
 from stillbit.methods.target import open_target
+from stillbit.methods.text_lesson import check_read, check_uncropped, text_teacher
+from stillbit.methods.texts import TextData, unrectified
+from stillbit.models.encoders import is_ours
+from stillbit.surgery.compile import block_names
 from stillbit.train import weights
 from stillbit.train.distributed import Share
 from stillbit.train.place import place
@@ -52,7 +59,8 @@ class Lesson:
         if self.store is not None:
             held = self.store.manifest
             names = " and ".join(teacher.name for teacher in held.teachers)
-            return f"labels of {held.views} views an image by {names}, in {self.store.folder}"
+            of = f"{held.views} views an image" if held.reading is None else f"{held.count:,} texts"
+            return f"labels of {of} by {names}, in {self.store.folder}"
         return "" if self.teacher is None else f"taught by {self.teacher.name}"
 
     def describe(self) -> dict[str, Any] | None:
@@ -78,23 +86,35 @@ def open_lesson(recipe: Recipe, *, numbers: bool = True) -> Lesson:
         )
     if settings.teacher == SELF:
         return Lesson(teacher=_itself(recipe, numbers=numbers))
+    if settings.teacher is not None and recipe.reads:
+        return Lesson(teacher=text_teacher(recipe, settings.teacher, numbers=numbers))
     if settings.teacher is not None:
         target = open_target(settings.teacher, pretrained=numbers)
-        look = build.sight_of(target.recipe, target.model)
+        _check_sees(settings.teacher, target.recipe)
+        look = build.look_of(target.recipe, target.model)
         return Lesson(teacher=Expert(name=settings.teacher, model=target.model, look=look))
     return Lesson()
 
 
+def _check_sees(said: str, recipe: Recipe) -> None:
+    if recipe.reads:
+        raise ValueError(
+            f"the teacher {said} reads texts, and this trains on images: --task {recipe.text.task}, or another teacher"
+        )
+
+
 def _itself(recipe: Recipe, *, numbers: bool) -> Expert:
     """The student before it was quantized."""
+    recipe = _unrectified(recipe)
     settings = recipe.model
-    if numbers and not settings.pretrained and settings.initial_checkpoint is None:
+    has_own = settings.pretrained or (recipe.reads and not is_ours(settings.model))
+    if numbers and not has_own and settings.initial_checkpoint is None:
         raise ValueError(
             "--teacher self is the float model with its start weights: give them, --initial-checkpoint RUN or "
             "--pretrained, or name another teacher"
         )
     model = build.float_model(recipe, numbers=False)
-    if numbers and settings.pretrained:
+    if numbers and has_own and (settings.pretrained or settings.initial_checkpoint is None):
         model = build.float_model(recipe)
     elif numbers and settings.initial_checkpoint is not None:
         fresh = weights.load(model, settings.initial_checkpoint)
@@ -106,9 +126,20 @@ def _itself(recipe: Recipe, *, numbers: bool) -> Expert:
     return Expert(name=SELF, model=model, look=build.sight_of(recipe, model))
 
 
+def _unrectified(recipe: Recipe) -> Recipe:
+    """Nobody trained the float model with the ReLU that few bits ask for, unless the run that it is from says so."""
+    begun = recipe.model.initial_checkpoint
+    is_run = begun is not None and (begun / "recipe.json").is_file()
+    if not recipe.model.relu or (begun is not None and is_run and read(begun).model.relu):
+        return recipe
+    return unrectified(recipe) if recipe.reads else replace(recipe, model=replace(recipe.model, relu=False))
+
+
 def followed(recipe: Recipe, lesson: Lesson) -> Recipe:
     """The recipe with what the lesson decides written in."""
-    if lesson.store is not None:
+    if lesson.store is not None and recipe.reads:
+        check_uncropped(recipe)
+    elif lesson.store is not None:
         recipe = replace(recipe, augment=_crops_of(recipe, lesson.store))
     return replace(recipe, taught_by=lesson.hash)
 
@@ -124,9 +155,9 @@ def _crops_of(recipe: Recipe, store: Store) -> AugmentSettings:
             f"stored labels are of crops as they are, and the teacher saw none with {_flag(changed[0])}: leave it out, "
             "or ask the teacher at every step, --teacher"
         )
-    crops = store.manifest.crops
+    interpolation, crops = interpolation_of(store), store.manifest.crops
     assert crops is not None
-    there = {"train_interpolation": interpolation_of(store), **{n: getattr(crops, n) for n in CROPS[:-1]}}
+    there = {"train_interpolation": interpolation, **{n: getattr(crops, n) for n in CROPS[:-1]}}
     for name, value in there.items():
         said = getattr(augment, name)
         if said not in (value, getattr(default, name)):
@@ -135,6 +166,14 @@ def _crops_of(recipe: Recipe, store: Store) -> AugmentSettings:
                 f"{_words(said)}: leave out {_flag(name)}"
             )
     return replace(augment, **there)
+
+
+def check_lesson(recipe: Recipe, lesson: Lesson, data: Data | TextData) -> None:
+    """Whether the lesson is about this data."""
+    if isinstance(data, TextData):
+        check_read(recipe, data, lesson.store, lesson.teacher)
+    elif lesson.store is not None:
+        check_store(lesson.store, data.train, recipe.model.num_classes)
 
 
 def check_store(store: Store, source: Source, outputs: int | None) -> None:
@@ -183,16 +222,17 @@ def task_of(recipe: Recipe, lesson: Lesson, student: Any, look: Look | None, sha
 def _inside(task: FromTeacher, recipe: Recipe, student: Any) -> Task:
     """The task, and what the student shall have in common with the inside of its teacher."""
     settings = recipe.distill
-    if (settings.relations or settings.features) and recipe.machine.torchcompile:
-        raise ValueError(
-            "--relations and --features look inside of blocks, which --torchcompile closes: leave out --torchcompile"
-        )
-    if settings.relations and settings.features:
-        raise ValueError("--relations and --features are two ways to look inside: leave out one of them")
+    wanted = [_flag(name) for name in INSIDE if getattr(settings, name)]
+    if wanted and recipe.machine.torchcompile:
+        raise ValueError(f"{wanted[0]} looks inside of blocks, which --torchcompile closes: leave out --torchcompile")
+    if len(wanted) > 1:
+        raise ValueError(f"{wanted[0]} and {wanted[1]} are two ways to look inside: leave out one of them")
     if settings.relations and recipe.quant is not None and recipe.quant.merge_qk:
         raise ValueError("--relations compares queries and keys, which --merge-qk makes one: leave out one of the two")
     if settings.relations:
         return Related(task, student, settings.relations)
+    if settings.hidden:
+        return Hidden(task, student, settings.hidden, (block_names(student), block_names(task.teacher)))
     return Mimics(task, student, settings.features) if settings.features else task
 
 

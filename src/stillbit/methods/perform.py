@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,9 @@ from stillbit.dynamics.build import prepare_model, prepare_optimizer
 from stillbit.layers.walk import scale_names
 from stillbit.methods import build
 from stillbit.methods.build import Data
-from stillbit.methods.lesson import Lesson, check_store, followed, open_lesson, task_of, taught_by
+from stillbit.methods.chain import FOLDER as THROUGH
+from stillbit.methods.chain import Link, as_said, finished, links
+from stillbit.methods.lesson import Lesson, check_lesson, followed, open_lesson, task_of, taught_by
 from stillbit.methods.phases import phases, scheduled
 from stillbit.methods.recipe import Recipe
 from stillbit.methods.recipe_file import differences, from_dict, to_dict
@@ -56,33 +59,56 @@ class Result(NamedTuple):
 
 
 def perform(recipe: Recipe, console: Console) -> Result:
-    """Train as the recipe says. The first process speaks to ``console`` and writes; the others only compute."""
+    """Train as the recipe says. The first process speaks to ``console`` and writes; the others only compute.
+
+    A recipe that goes through several widths is a run for each, one after the other; those that are there already are
+    left as they are.
+    """
     share = distributed.join(recipe.machine.device)
     console.quiet |= not share.leads
     try:
-        folder = RunFolder(recipe.output, recipe.name)
-        data = build.open_data(recipe)
-        recipe = build.resolved(recipe, data)
-        lesson = open_lesson(recipe)
-        recipe = followed(recipe, lesson)
-        held = None if folder.checkpoint is None else _fitting(recipe, folder.checkpoint, share)
-        made = _make(recipe, data, lesson, share, fresh=held is None)
-        run = _Run(recipe, share, folder, made, console)
-        if held is not None:
-            checkpoint.resume(made.training, run.hooks, held)
-        if share.leads:
-            about = {"data": data.describe(), "taught_by": lesson.describe()}
-            folder.open(to_dict(recipe), {**environment(share, recipe.machine.seed), **about})
-            keep_reader(data, folder.path)
-        console.print(_heading(recipe, folder, data, made, share), highlight=False, soft_wrap=True)
-        try:
-            if folder.checkpoint is not None and folder.checkpoint.resolve().parent != folder.path.resolve():
-                run.branch(folder.checkpoint.parent)
-            return run.fit()
-        finally:
-            folder.close()
+        chain = links(recipe)
+        RunFolder(recipe.output, recipe.name, known=(THROUGH,))  # refuse a folder before hours of training, not after
+        done = finished(chain, share)
+        for number, link in enumerate(chain, 1):
+            if len(chain) > 1:
+                said = f"[bold]{number} of {len(chain)}[/]: {link.bits}{' has ended already' * (number <= done)}"
+                console.print(f"{said}, in {link.folder}", highlight=False, soft_wrap=True)
+            if number > done:
+                result = _perform(link, chain[number:], share, console)
+                if result.signal:
+                    break
+        return result
     finally:
         distributed.leave()
+
+
+def _perform(link: Link, behind: Sequence[Link], share: Share, console: Console) -> Result:
+    """One run; of those ``behind`` it what could not be is found before it begins."""
+    recipe = link.recipe
+    folder = RunFolder(recipe.output, recipe.name, known=(THROUGH,))
+    data = build.open_data(recipe)
+    for later in behind:
+        build.bare_model(build.resolved(later.recipe, data), numbers=False)
+    recipe = build.resolved(recipe, data)
+    lesson = open_lesson(recipe)
+    recipe = followed(recipe, lesson)
+    held = None if folder.checkpoint is None else _fitting(recipe, folder.checkpoint, share)
+    made = _make(recipe, data, lesson, share, fresh=held is None)
+    run = _Run(recipe, share, folder, made, console, as_said(recipe, link))
+    if held is not None:
+        checkpoint.resume(made.training, run.hooks, held)
+    if share.leads:
+        about = {"data": data.describe(), "taught_by": lesson.describe()}
+        folder.open(run.written, {**environment(share, recipe.machine.seed), **about})
+        keep_reader(data, folder.path)
+    console.print(_heading(recipe, folder, data, made, share), highlight=False, soft_wrap=True)
+    try:
+        if folder.checkpoint is not None and folder.checkpoint.resolve().parent != folder.path.resolve():
+            run.branch(folder.checkpoint.parent)
+        return run.fit()
+    finally:
+        folder.close()
 
 
 class _Made(NamedTuple):
@@ -96,8 +122,7 @@ class _Made(NamedTuple):
 
 def _make(recipe: Recipe, data: Data | TextData, lesson: Lesson, share: Share, *, fresh: bool) -> _Made:
     """All of it, with the numbers to begin with if it is ``fresh``."""
-    if lesson.store is not None:
-        check_store(lesson.store, data.train, recipe.model.num_classes)
+    check_lesson(recipe, lesson, data)
     model, look = start(recipe, data, share, fresh=fresh)
     loaders = build.loaders(recipe, data, look, share, lesson.store)
     task = task_of(recipe, lesson, model, look, share)
@@ -166,7 +191,7 @@ def training_of(recipe: Recipe, model: Any, share: Share, steps: int) -> Trainin
     ema = average(model, recipe.average, fsdp=machine.fsdp)
     blocks = repeated_blocks(model)
     if machine.torchcompile:
-        compile_blocks(model)
+        compile_blocks(model, dynamic=recipe.reads)  # texts are as long as they are
     forward = distributed.wrap(model, share, fsdp=machine.fsdp, blocks=blocks)
     optimizer = optim.build(model, recipe.optim, apart=scale_names(model))
     prepare_optimizer(optimizer, model, recipe.dynamics)
@@ -176,7 +201,11 @@ def training_of(recipe: Recipe, model: Any, share: Share, steps: int) -> Trainin
 class _Run:
     """The loop with its hooks, and how it ends."""
 
-    def __init__(self, recipe: Recipe, share: Share, folder: RunFolder, made: _Made, console: Console) -> None:
+    def __init__(
+        self, recipe: Recipe, share: Share, folder: RunFolder, made: _Made, console: Console, said: Recipe
+    ) -> None:
+        """``said`` is the recipe as it is written down."""
+        self.written = to_dict(said)
         machine, out = recipe.machine, recipe.output
         self.recipe, self.share, self.folder = recipe, share, folder.path
         self.made, self.training = made, made.training
@@ -185,7 +214,7 @@ class _Run:
         self.log = Log(self.folder, self.loader, share, out.log_interval, self.progress)
         hooks: list[Hook] = [Evaluation(self.judge, share, machine.amp), Damage(self.folder, made.loaders, share)]
         hooks += [*made.steered.hooks, self.log]
-        about = {"recipe": to_dict(recipe), "images_a_step": build.images_a_step(recipe, share)}
+        about = {"recipe": self.written, "images_a_step": build.images_a_step(recipe, share)}
         self.checkpoints = Checkpoints(self.folder, out, share, about, hooks, machine.seed)
         self.hooks = [*hooks, self.checkpoints]
         self.loop = Loop(made.steered.task, self.hooks, machine, share, recipe.optim.clip_grad)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,6 +13,7 @@ from stillbit.data.settings import AugmentSettings, DataSettings
 from stillbit.data.text_settings import TaskSettings
 from stillbit.distill.settings import DistillSettings
 from stillbit.dynamics.settings import DynamicsSettings
+from stillbit.methods.widths import check_through, the_width
 from stillbit.train.settings import (
     AverageSettings,
     LossSettings,
@@ -65,8 +66,12 @@ class QuantSettings:
     """For learned weight scales: divide their gradient by LSQ's count (if not given), or by VVTQ's magnitude."""
     reach: Literal["paper", "bits"] | None = None
     """For statsq: the paper's range (if not given), or one for each bit-width."""
+    ste: Literal["identity", "clipped"] | None = None
+    """For sign: gradients pass it everywhere (identity, if not given), or between its two levels alone (clipped)."""
     ends: int = 8
     """Bits of the first and the last layer."""
+    embedding_bits: int | None = None
+    """Of a model of texts: bits of the word embeddings, with a scale a row; those of --ends if not given."""
     activation_granularity: Literal["tensor", "token", "head"] = "tensor"
     """Who shares a scale of the activations. token is OFQ's, one a position, but for values, which have one a channel;
     head is for what attention computes, the rest then has one a tensor."""
@@ -86,6 +91,13 @@ class QuantSettings:
     """Share of the training after which learned bits stay as they are."""
     weights_last: bool = False
     """Train with float weights, and quantize them when the training has ended (GPLQ)."""
+    through: tuple[str, ...] = ()
+    """Widths to train first, such as w32a32 w1a2: a run for each, of which the next one takes its start weights, and
+    with --teacher before its teacher. w32a32 is the float model, trained on the true labels."""
+    through_epochs: tuple[int, ...] = ()
+    """Epochs of each of these; --epochs if not given."""
+    through_lr: tuple[float, ...] = ()
+    """Learning rate of each of these; --lr if not given."""
 
     def __post_init__(self) -> None:
         """Refuse to begin from nothing, and words that contradict each other."""
@@ -95,12 +107,22 @@ class QuantSettings:
             raise ValueError("--merge-qk makes new weights at the beginning, and --weights-last quantizes at the end")
         if self.rectify and self.merge_qk:
             raise ValueError("--rectify is for queries and keys, which --merge-qk makes one: leave out one of the two")
+        check_through(self.bits, self.through, self.through_epochs, self.through_lr)
         if self.bits.lower().endswith("a32"):
             self._without_activations()
         if "learned_bits" in (self.weight, self.activation):
             self._check_learned()
         else:
             self._without_learned()
+
+    def at(self, bits: str) -> QuantSettings:
+        """These words at another width, to be reached straight: what only one bit has is learned scales at more."""
+        made, width = replace(self, bits=bits, through=(), through_epochs=(), through_lr=()), the_width(bits)
+        if width.weights > 1 and self.weight == "sign":
+            made = replace(made, weight="lsq", ste=None)
+        if width.activations > 1 and self.activation == "elastic":
+            made = replace(made, activation="lsq")
+        return made
 
     def _check_learned(self) -> None:
         for word, side in (("weight", 1), ("activation", 2)):

@@ -181,8 +181,8 @@ def _architecture(
 
 
 Settings = dict[str, dict[str, Any]]
-HOW_NOT_WHAT = ("fused_attn", "grad_checkpointing", "inplace")
-"""Settings of a machine or a run: they change how a model computes, not what."""
+HOW_NOT_WHAT = ("fused_attn", "grad_checkpointing", "inplace", "name_or_path")
+"""Settings of a machine or a run, and where weights once came from: they do not change what a model computes."""
 
 
 def _settings(model: nn.Module) -> Settings:
