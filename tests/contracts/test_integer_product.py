@@ -491,7 +491,8 @@ def latent(shape: tuple[int, ...], blocks: tuple[int, ...], grid: Grid | None, s
         return Latent(x.requires_grad_())
     scale = (torch.rand(blocks, dtype=torch.float64) + 0.5) * 2.5 / grid.levels
     shift = torch.randn(blocks, dtype=torch.float64).requires_grad_() if shifted else None
-    return Latent(x.requires_grad_(), grid, scale.requires_grad_(), shift, clips)
+    size_only = bool(torch.rand(()) < 0.3)
+    return Latent(x.requires_grad_(), grid, scale.requires_grad_(), shift, clips, size_only)
 
 
 def leaves(*found: Any) -> list[Tensor]:

@@ -87,6 +87,7 @@ WEIGHTS = (
     Method("dorefa-unit", DoReFaWeight, "weight", options=(("sized", False),), transforms=True, settled=False),
     Method("sign", Sign, "weight", bits=(1,), straight=True, transforms=True),
     Method("sign-plain", Sign, "weight", options=(("centred", False),), bits=(1,), straight=True),
+    Method("sign-clipped", Sign, "weight", options=(("ste", "clipped"),), bits=(1,), transforms=True),
     Method("learned_bits", LearnedBits, "weight", bits=ALL_BITS[1:], transforms=True),
 )
 ACTIVATIONS = tuple(
@@ -220,7 +221,9 @@ def block_of(shape: Shape, blocks: Shape) -> Tensor:
     return number
 
 
-def reference(x: Tensor, scale: Tensor, grid: Grid, shift: Tensor | None, clips: bool) -> Tensor:
+def reference(
+    x: Tensor, scale: Tensor, grid: Grid, shift: Tensor | None, clips: bool, size_only: bool = False
+) -> Tensor:
     """Straight-through snapping in plain autograd: everything that rounds is detached, equation 6 is written out."""
     number = block_of(x.shape, tuple(scale.shape))
     scale = scale.reshape(-1)[number]
@@ -229,6 +232,8 @@ def reference(x: Tensor, scale: Tensor, grid: Grid, shift: Tensor | None, clips:
     low, high = (-(2 ** (grid.bits - 1)), 2 ** (grid.bits - 1) - 1) if grid.signed else (0, 2**grid.bits - 1)
     level = ((steps - grid.offset).round().clamp(low, high) + grid.offset).detach()
     inside = (steps >= low + grid.offset) & (steps <= high + grid.offset)
+    if size_only:  # a code that does not know the scale
+        steps = (x - shift) / scale.detach()
     ste = level + torch.where(inside if clips else torch.ones_like(inside), steps - steps.detach(), 0)
     return ste * scale + shift
 
@@ -473,7 +478,8 @@ def gradients_of_the_state(case: Case) -> None:
     leaves = {name: p.detach().clone().requires_grad_() for name, p in quantizer.named_parameters()}
     shift, threshold = leaves.get("shift"), leaves.get("threshold")
     moved = x if threshold is None else x - threshold.reshape(-1)[case.block]
-    value = reference(moved, leaves["scale"], case.grid, shift, clips=True)
+    sign = case.method.cls is Elastic and case.grid.signed
+    value = reference(moved, leaves["scale"], case.grid, shift, clips=True, size_only=sign)
     value.backward(upstream)
     sample = x.numel() if case.method.kind == "weight" else x[0].numel()
     sharing = sample / math.prod(case.quantizer.blocks)

@@ -33,9 +33,7 @@ def binary(**options: Any) -> Any:
     torch.manual_seed(0)
     settings = bit().quant
     assert settings is not None
-    model = tiny_hf.bert(
-        hidden_act="relu", initializer_range=0.5
-    )  # attention that looks at some words more
+    model = tiny_hf.bert(hidden_act="relu", initializer_range=0.5)  # attention that looks at some words more
     model = quantize(model, build.plan_of(replace(settings, **options)))
     calibrate(model, [tiny_hf.sentences()])
     return model.eval()

@@ -40,8 +40,8 @@ def test_the_threshold_is_not_added_back():
 
 
 @pytest.mark.parametrize(("grid", "edges"), [(SIGNED, (-1.0, 1.0)), (UNSIGNED, (0.0, 1.0))], ids=["signed", "unsigned"])
-def test_its_gradients_are_those_of_a_learned_step(grid, edges):
-    """To x inside the range; to the threshold the opposite of that; to alpha the error inside, the level outside."""
+def test_its_gradients_are_those_of_the_paper(grid, edges):
+    """To x inside the range; to the threshold the opposite of that; to alpha the sign, or of {0, 1} what LSQ has."""
     alpha, beta = 0.8, 0.3
     x, upstream = numbers(3, (256,)) * 2, numbers(4, (256,))
     quantizer = elastic(grid, alpha, beta)
@@ -53,10 +53,21 @@ def test_its_gradients_are_those_of_a_learned_step(grid, edges):
     assert torch.equal(leaf.grad, upstream * inside)
     torch.testing.assert_close(quantizer.threshold.grad, -(upstream * inside).sum().reshape(1), rtol=1e-10, atol=1e-12)
     level = torch.where(steps >= 0, 1.0, -1.0) if grid.signed else steps.clamp(0, 1).round()
-    to_alpha = (upstream * torch.where(inside, level - steps, level)).sum()
+    to_alpha = (upstream * (level if grid.signed else torch.where(inside, level - steps, level))).sum()
     # scale = 2 alpha on the signed grid, and LSQ's gradient scale counts 256 elements.
     ours = quantizer.scale.grad * (2 if grid.signed else 1) * 256**0.5
     torch.testing.assert_close(ours.reshape(()), to_alpha, rtol=1e-10, atol=1e-12)
+
+
+def test_the_gradient_to_the_size_of_a_sign_is_the_true_derivative():
+    """Nothing is estimated: no code changes when alpha does."""
+    x, upstream = numbers(5, (64,)), numbers(6, (64,))
+    quantizer = elastic(SIGNED, 0.7, 0.2)
+    quantizer(x).value().backward(upstream)
+    with torch.no_grad():
+        sums = [(elastic(SIGNED, alpha, 0.2)(x).value() * upstream).sum() for alpha in (0.7 - 1e-6, 0.7 + 1e-6)]
+    slope = (sums[1] - sums[0]) / 2e-6
+    torch.testing.assert_close(quantizer.scale.grad[0] * 2 * 64**0.5, slope, rtol=1e-7, atol=0)
 
 
 @pytest.mark.parametrize(("grid", "multiple"), [(SIGNED, 2), (UNSIGNED, 4)], ids=["signed", "unsigned"])
@@ -107,6 +118,21 @@ def test_a_sign_is_straight_through_everywhere(centred):
     w, upstream = numbers(1, (4, 32)).requires_grad_(), numbers(2, (4, 32)) + 1
     Sign(SIGNED, (4, 1), centred=centred)(w).value().backward(upstream)
     assert torch.equal(w.grad, upstream)
+
+
+@pytest.mark.parametrize("centred", [True, False])
+def test_a_clipped_sign_lets_the_gradient_through_between_its_levels(centred):
+    w, upstream = (numbers(1, (4, 32)) + 0.2).requires_grad_(), numbers(2, (4, 32)) + 1
+    Sign(SIGNED, (4, 1), centred=centred, ste="clipped")(w).value().backward(upstream)
+    for row in range(4):
+        one = w[row].detach()
+        inside = (one - (one.mean() if centred else 0)).abs() <= one.abs().mean()
+        assert torch.equal(w.grad[row], upstream[row] * inside) and 5 < inside.sum() < 30
+
+
+def test_a_way_through_that_is_none_is_refused():
+    with pytest.raises(ValueError, match="unknown ste 'tanh': use one of identity, clipped"):
+        Sign(SIGNED, (1,), ste="tanh")
 
 
 def test_a_centred_sign_splits_a_block_in_halves():

@@ -86,6 +86,21 @@ def test_without_clipping_the_gradient_passes_everywhere(grid):
 
 
 @every_grid
+def test_the_gradient_to_a_scale_of_size_alone_is_the_level(grid):
+    x, scale = ramp(grid), torch.tensor([STEP], requires_grad=True)
+    upstream = torch.randn_like(x)
+    latent = Latent(x, grid, scale, size_only=True)
+    latent.value().backward(upstream)
+    level = latent.code().double() + grid.offset
+    torch.testing.assert_close(scale.grad.double(), (level * upstream).sum()[None], rtol=1e-6, atol=1e-6)
+
+
+def test_a_latent_that_is_turned_stays_what_it_is():
+    latent = Latent(torch.randn(3, 4), Grid(2), torch.rand(3, 1), clips=False, size_only=True)
+    assert latent.mT.way == latent.way and torch.equal(latent.mT.value(), latent.value().mT)
+
+
+@every_grid
 def test_zero_of_either_sign_is_one_code(grid):
     codes = Latent(torch.tensor([0.0, -0.0]), grid, torch.ones(1)).code()
     assert codes.tolist() == [0, 0]

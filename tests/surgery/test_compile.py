@@ -11,7 +11,7 @@ from torch import nn
 from torch._dynamo.testing import CompileCounterWithBackend
 
 import stillbit
-from stillbit.surgery.compile import repeated_blocks
+from stillbit.surgery.compile import block_names, repeated_blocks
 from tests.surgery import tiny
 
 # Torch hides this warning of its own, which cannot work where warnings are errors.
@@ -53,6 +53,12 @@ def test_blocks_inside_blocks_are_compiled_once() -> None:
     ]
     found = names(nn.Sequential(*inner))
     assert found == ["0.0", "0.1", "1.0", "1.1"]
+
+
+def test_blocks_have_names() -> None:
+    model = tiny.vit()
+    assert [model.get_submodule(name) for name in block_names(model)] == repeated_blocks(model)
+    assert block_names(model)[0] == "blocks.0"
 
 
 def test_a_model_without_repeated_blocks_is_told_what_to_call() -> None:

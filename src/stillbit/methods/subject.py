@@ -18,7 +18,7 @@ from stillbit.data.sources import Split, open_source
 from stillbit.layers.walk import quantizers
 from stillbit.methods import build, texts
 from stillbit.methods.recipe import Recipe
-from stillbit.methods.target import open_target, with_data
+from stillbit.methods.target import is_reader, open_target, with_data
 from stillbit.surgery.swap import dequantize
 from stillbit.train import distributed, weights
 
@@ -47,7 +47,7 @@ def open_subject(said: str, *, checkpoint: str = "best", pretrained: bool = Fals
     """What ``said`` points at: a run, a file that stillbit wrote, or timm's name of a model."""
     target = open_target(said, checkpoint=checkpoint, pretrained=pretrained)
     path = Path(said)
-    folder = path if path.is_dir() else None
+    folder = path if (path / "recipe.json").is_file() else None
     name = path.resolve().name if folder is not None else said
     check_finite(target.model, name)
     model = target.model.to(distributed.share(device).device).eval()
@@ -142,7 +142,7 @@ def lessons(subject: Subject, *, batch_size: int = 64, workers: int = 0, **data:
 
 def reads(subject: Subject) -> bool:
     """Whether it is about texts."""
-    return subject.recipe.reads or getattr(subject.model, "main_input_name", "") == "input_ids"
+    return subject.recipe.reads or is_reader(subject.model)
 
 
 def check_readable(subject: Subject) -> None:

@@ -6,12 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from stillbit.data.text_settings import TaskSettings
 from stillbit.layers.walk import quantizers
 from stillbit.methods import build
 from stillbit.methods.recipe import ModelSettings, Recipe
 from stillbit.methods.recipe_file import read
 from stillbit.methods.result import trained
+from stillbit.models import encoders
 from stillbit.surgery.file import load
+from stillbit.surgery.hf_folder import CONFIG
 from stillbit.surgery.swap import dequantize
 
 
@@ -27,6 +30,8 @@ class Target(NamedTuple):
 def open_target(said: str, *, checkpoint: str = "best", pretrained: bool = False, classes: int | None = None) -> Target:
     """The model that ``said`` points at, in eval mode."""
     path = Path(said)
+    if path.is_dir() and not (path / "recipe.json").is_file() and (path / CONFIG).is_file():
+        return Target(of_folder(path), Recipe(method="file"), str(path))
     if path.is_dir():
         recipe, held = of_run(path, checkpoint)
         return Target(trained(recipe, held), recipe, str(held))
@@ -49,6 +54,36 @@ def _of_file(path: Path) -> Any:
         raise ValueError(
             f"{path} holds float weights, and not what model they are of: give the run they came from"
         ) from None
+
+
+def of_folder(path: Path) -> Any:
+    """The model in a folder as transformers lays one out: quantized, if stillbit saved it, or float."""
+    try:
+        return load(path).eval()
+    except ValueError as error:
+        if "no stillbit structure" not in str(error) and "there is no file" not in str(error):
+            raise
+    return encoders.fetch(str(path), encoders.config_of(str(path))).eval()
+
+
+def asked_of(target: Target, said: str, task: str) -> Target:
+    """A model of texts that comes without a run, asked what ``task`` is about; its tokenizer lies in its folder."""
+    path = Path(said)
+    if target.recipe.reads:
+        raise ValueError(f"{said} knows what it was trained on, {target.recipe.text.task}: leave out --task")
+    if not is_reader(target.model):
+        raise ValueError(f"--task is for models of texts, and {said} is none: leave it out")
+    if task in ("classify", "regress"):
+        raise ValueError(f"which columns to {task}, a run knows: give the run that {said} came from")
+    config = encoders.config_of(str(path if path.is_dir() else path.parent))
+    text = TaskSettings(task=task, tokenizer=path if path.is_dir() else path.parent)
+    recipe = replace(target.recipe, text=text, model=replace(target.recipe.model, config=config))
+    return target._replace(recipe=recipe)
+
+
+def is_reader(model: Any) -> bool:
+    """Whether a model takes in texts."""
+    return getattr(model, "main_input_name", "") == "input_ids"
 
 
 def of_run(folder: Path, checkpoint: str) -> tuple[Recipe, Path]:

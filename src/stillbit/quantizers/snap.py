@@ -4,7 +4,7 @@
 Rounding is half to even. The gradients are those of equation 6 of VVTQ and of LSQ:
 
 * to ``x``: 1 where ``(x - shift) / scale`` lies between the outermost levels, these included; 0 outside;
-* to ``scale``: ``code + offset - (x - shift) / scale`` inside, ``code + offset`` outside;
+* to ``scale``: ``code + offset - (x - shift) / scale`` inside, ``code + offset`` outside (and everywhere, if asked);
 * to ``shift``: 0 inside, 1 outside.
 """
 
@@ -22,11 +22,19 @@ from stillbit.quantizers.granularity import gathered_sum, spread
 from stillbit.quantizers.grid import Grid
 
 
+class Way(NamedTuple):
+    """How gradients come back through a snap: see `Latent`."""
+
+    clips: bool = True
+    size_only: bool = False
+
+
 class Latent(NamedTuple):
     """A float tensor together with the grid it will snap to; ``grid=None`` means it stays float.
 
     ``scale`` and ``shift`` have the shape of the blocks that share them (see `granularity.spread`).
-    ``clips=False`` lets the gradient through everywhere, also outside the range (StatsQ).
+    ``clips=False`` lets the gradient through everywhere, also outside the range (StatsQ). ``size_only=True`` is for a
+    scale that decides how large a value is and not which code it has, as that of a sign: its gradient is the level.
     """
 
     x: Tensor
@@ -34,19 +42,25 @@ class Latent(NamedTuple):
     scale: Tensor | None = None
     shift: Tensor | None = None
     clips: bool = True
+    size_only: bool = False
 
     def value(self) -> Tensor:
         """What the forward pass computes with: a point of the grid, with the gradients above."""
         if self.grid is None or self.scale is None:
             return self.x
-        value: Tensor = _Snap.apply(self.x, self.scale, self.shift, self.grid, self.clips)
+        value: Tensor = _Snap.apply(self.x, self.scale, self.shift, self.grid, self.way)
         return value
+
+    @property
+    def way(self) -> Way:
+        """How gradients come back."""
+        return Way(self.clips, self.size_only)
 
     @property
     def mT(self) -> Latent:
         """The last two axes exchanged."""
         turned = [None if t is None else t.mT if t.dim() > 1 else t for t in (self.scale, self.shift)]
-        return Latent(self.x.mT, self.grid, turned[0], turned[1], self.clips)
+        return self._replace(x=self.x.mT, scale=turned[0], shift=turned[1])
 
     def code(self) -> Int[Tensor, "*shape"]:
         """The integers, as int16; they carry no gradient."""
@@ -89,9 +103,9 @@ def to_level(x: Tensor, scale: Tensor, grid: Grid, shift: Tensor | None = None) 
 class Side:
     """A latent in a backward pass: its steps and levels, computed again, once, and the way back to its inputs."""
 
-    def __init__(self, x: Tensor, scale: Tensor | None, shift: Tensor | None, grid: Grid | None, clips: bool) -> None:
+    def __init__(self, x: Tensor, scale: Tensor | None, shift: Tensor | None, grid: Grid | None, way: Way) -> None:
         """Recompute; a float tensor is its own level."""
-        self.x, self.scale, self.shift, self.grid, self.clips = x, scale, shift, grid, clips
+        self.x, self.scale, self.shift, self.grid, self.way = x, scale, shift, grid, way
         self.steps = self.level = x
         if scale is not None and grid is not None:
             self.steps = to_steps(x, scale, shift)
@@ -112,7 +126,7 @@ class Side:
         """
         if grad is None or self.scale is None or self.grid is None:
             return None if grad is None else grad.to(self.x.dtype), None, None
-        if not (self.clips or needs_scale or needs_shift):
+        if not (self.way.clips or needs_scale or needs_shift):
             return grad.to(self.x.dtype), None, None
         grad = grad.to(self.steps.dtype)
         low, high = self.grid.edges
@@ -120,21 +134,21 @@ class Side:
         to_scale = to_shift = None
         if needs_scale:
             # Inside, the rounding error; outside, the outermost level.
-            error = self.level.sub_(self.steps.mul_(inside)).mul_(grad)
-            to_scale = gathered_sum(error, tuple(self.scale.shape)).to(self.scale.dtype)
+            error = self.level if self.way.size_only else self.level.sub_(self.steps.mul_(inside))
+            to_scale = gathered_sum(error.mul_(grad), tuple(self.scale.shape)).to(self.scale.dtype)
         if needs_shift:
             assert self.shift is not None, "what is not there needs no gradient"
             to_shift = gathered_sum(grad * (1 - inside), tuple(self.shift.shape)).to(self.shift.dtype)
-        return (grad.mul_(inside) if self.clips else grad).to(self.x.dtype), to_scale, to_shift
+        return (grad.mul_(inside) if self.way.clips else grad).to(self.x.dtype), to_scale, to_shift
 
 
 class _Snap(Function):
     """The value of a latent; keeps nothing but its inputs."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, scale: Tensor, shift: Tensor | None, grid: Grid, clips: bool) -> Tensor:
+    def forward(ctx: Any, x: Tensor, scale: Tensor, shift: Tensor | None, grid: Grid, way: Way) -> Tensor:
         ctx.save_for_backward(x, scale, shift)
-        ctx.grid, ctx.clips = grid, clips
+        ctx.grid, ctx.way = grid, way
         value = to_level(x, scale, grid, shift).mul_(spread(scale, x.shape))
         return (value if shift is None else value.add_(spread(shift, x.shape))).to(x.dtype)
 
@@ -142,6 +156,6 @@ class _Snap(Function):
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, scale, shift = ctx.saved_tensors
-        side = Side(x, scale, shift, ctx.grid, ctx.clips)
+        side = Side(x, scale, shift, ctx.grid, ctx.way)
         grad = grads[0].to(side.steps.dtype, copy=True)
         return (*side.pull_back(grad, ctx.needs_input_grad[1], ctx.needs_input_grad[2]), None, None)

@@ -45,6 +45,12 @@ def repeated_blocks(model: nn.Module) -> list[nn.Module]:
     ]
 
 
+def block_names(model: nn.Module) -> list[str]:
+    """The names of the repeated blocks."""
+    blocks = {id(block) for block in repeated_blocks(model)}
+    return [name for name, module in model.named_modules() if id(module) in blocks]
+
+
 def _twins(module: nn.Module) -> list[nn.Module]:
     """Children of one class, two or more of them, that are more than a layer."""
     if not isinstance(module, nn.ModuleList | nn.Sequential):

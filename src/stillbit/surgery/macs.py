@@ -19,7 +19,6 @@ from stillbit.layers.walk import quantized
 from stillbit.quantizers.base import Quantizer
 from stillbit.surgery.hf import is_foreign
 
-
 PIECES = 128
 """How long a text is where nobody says: what GLUE is trained with."""
 

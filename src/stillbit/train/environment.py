@@ -14,7 +14,7 @@ import torch
 
 from stillbit.train.distributed import Share
 
-PACKAGES = ("stillbit", "torch", "torchvision", "timm", "numpy", "safetensors", "pillow")
+PACKAGES = ("stillbit", "torch", "torchvision", "timm", "transformers", "numpy", "safetensors", "pillow")
 
 
 def environment(share: Share, seed: int) -> dict[str, Any]:
