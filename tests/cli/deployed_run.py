@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from tests.cli.command import PLAIN, works
+from tests.cli.read_run import number_run, read_run
 
 FEW = "--samples 4 --images 20"
 """As few images as show something."""
@@ -36,6 +37,34 @@ def exported() -> Path:
     folder = _folder()
     works(f"export --format folder {FEW} --output {folder}", run())
     return folder
+
+
+@cache
+def reading() -> Path:
+    """Pairs of sentences at one bit."""
+    return read_run(_folder())
+
+
+@cache
+def numbers() -> Path:
+    """Single texts that have a number each, from files in the folder above."""
+    return number_run(_folder())
+
+
+@cache
+def read_files() -> Path:
+    """What was exported from the first of these, for texts of up to 24 pieces."""
+    folder = _folder()
+    works(f"export --format folder --length 24 {FEW} --output {folder}", reading())
+    return folder
+
+
+@cache
+def number_file() -> Path:
+    """The packed file of the second."""
+    file = _folder() / "packed.safetensors"
+    works(f"export --length 16 {FEW} --output {file}", numbers())
+    return file
 
 
 def _folder() -> Path:

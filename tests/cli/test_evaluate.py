@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+import stillbit
 from tests.cli.command import PLAIN, everything, mistake, refused, works
+from tests.cli.deployed_run import numbers, read_files, reading
 from tests.cli.pictures import pictures, text
 
 WORKERS = "--workers 0"
@@ -126,5 +128,46 @@ def test_a_run_without_that_checkpoint_says_which_it_has(folder: Path, tmp_path:
     assert "'best', 'last'" in refused("evaluate --checkpoint first", tmp_path)
 
 
+def test_a_model_of_texts_without_its_run_is_asked_a_task(tmp_path: Path) -> None:
+    model = stillbit.load(reading() / "model.safetensors")
+    stillbit.save(model, tmp_path / "saved")
+    said = mistake("evaluate", tmp_path / "saved")
+    assert "saved reads texts, and does not say what they are asked: --task NAME, such as sst2" in said
+    assert "has no tokenizer.json and no vocab.txt" in mistake(f"evaluate {tmp_path / 'saved'} --task entailment")
+    (tmp_path / "saved/tokenizer.json").write_bytes((reading() / "tokenizer.json").read_bytes())
+    held = scores("--task entailment", tmp_path / "saved")
+    assert held == scores("--task entailment", reading() / "model.safetensors") and held["images"] == 2000
+    assert "on 2,000 examples" in works(f"evaluate --task entailment {tmp_path / 'saved'}")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("READ --task entailment", "knows what it was trained on, entailment: leave out --task"),
+        ("READ/model.safetensors", "reads texts, and does not say what they are asked: --task NAME"),
+        ("READ/model.safetensors --task regress", "which columns to regress, a run knows: give the run that"),
+        ("READ/model.safetensors --task paraphrase", "paraphrase has 2 labels and the model answers with 3"),
+        ("vit_pico_patch4_32 --task sst2", "--task is for models of texts, and vit_pico_patch4_32 is none"),
+        ("FILES --task entailment", "is deployed: stillbit verify "),
+        ("READ --data-dir .", "the sentences of entailment are generated, not read: leave out --data-dir"),
+        ("READ --corrupt skip", "are generated, not read: leave out --corrupt"),
+        ("READ --val-split dev", "none is called 'dev': use train or validation"),
+    ],
+)
+def test_what_cannot_be_asked_of_texts_is_one_sentence(words: str, sentence: str) -> None:
+    assert sentence in mistake(f"evaluate {words.replace('READ', str(reading())).replace('FILES', str(read_files()))}")
+
+
+def test_other_texts_are_read_where_they_are_named(tmp_path: Path) -> None:
+    lines = ["text\tlabel", "good film\t1.0", "good good film\t2.0", "\t3.0", "good good good film\t3.0"]
+    (tmp_path / "dev.tsv").write_text("\n".join(lines) + "\n")
+    assert f"{tmp_path / 'dev.tsv'}, line 4: the text is empty" in mistake(
+        f"evaluate {numbers()} --data-dir {tmp_path}"
+    )
+    held = scores(f"--data-dir {tmp_path} --corrupt skip", numbers())
+    assert held["images"] == 3 and held.keys() >= {"score", "pearson", "spearman"}
+    assert held["left_out"] == {f"{tmp_path / 'dev.tsv'}, line 4": "the text is empty"}
+
+
 def test_without_a_target_it_says_what_one_is() -> None:
-    assert "A run, a model file that stillbit wrote, or timm's name of a model." in refused("evaluate")
+    assert "A run, a model file or folder that stillbit wrote, or timm's name of a model." in refused("evaluate")

@@ -138,7 +138,7 @@ def test_above_the_tolerance_it_fails_and_the_old_file_survives(copied: Path) ->
     [
         ("no/where", "there is no run and no file no/where: give a run, or a file of stillbit.save"),
         ("vit_pico_patch4_32", "there is no run and no file vit_pico_patch4_32"),
-        ("RUN --samples 0", "a proof looks at one image at least, got 0: --samples 32"),
+        ("RUN --samples 0", "a proof looks at one image or text at least, got 0: --samples 32"),
         ("RUN --images -1", "there are no -1 images: --images 1000, or 0 to leave that out"),
         ("RUN --tolerance 0", "a tolerance is above 0 and below 1, got 0.0: --tolerance 1e-4"),
         ("RUN --agreement 99", "an agreement is a share, 0 to 1, got 99.0: --agreement 0.99"),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.command import PLAIN, mistake, works
+from tests.cli.deployed_run import reading
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +35,11 @@ def test_a_run_says_what_it_was_made_of_and_how_far_it_came(folder: Path) -> Non
     assert held["run"] == str(folder) and held["method"] == "lsq" and held["bits"] == "w3a4"
     assert held["epochs"] == "1 of 1" and re.fullmatch(r"top1 \d+\.\d\d %, loss \d\.\d{4}", held["last"])
     assert "QuantViTAttention" in said and "weight 3 LSQ" in said and "not calibrated" not in said
+
+
+def test_a_run_about_texts_says_its_task_and_what_built_it() -> None:
+    said = works("info", reading())
+    assert "task       entailment" in said and "transformers " in said and "timm" not in said and "score " in said
 
 
 def test_a_file_of_stillbit_says_what_is_inside(folder: Path) -> None:

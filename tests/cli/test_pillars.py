@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stillbit.cli.options import parse
-from stillbit.cli.pillars import without
+from stillbit.cli.pillars import listed, without
 from stillbit.cli.train import Train
 from stillbit.methods import RECIPES
 from stillbit.methods.recipe import Recipe
@@ -47,6 +47,17 @@ def quiet(recipe: Recipe) -> bool:
         "dampen --dampen 0",
         "freeze --no-freeze",
         "kure --kure 0",
+        "bit --hidden 0",
+        "bit --no-relu",
+        "bit --through",
+        "bit --through w32a32",
+        "bit --teacher somebody",
+        "bit --teacher None --no-taught",
+        "bit --weight lsq --activation lsq",
+        "bit --task rte --embedding-bits 8",
+        "bit --bits w1a2",
+        "bit --bits w4a4",
+        "bit --bits w2a32",
     ],
 )
 def test_every_pillar_of_every_method_is_turned_off_by_one_word(line: str) -> None:
@@ -77,4 +88,49 @@ def test_what_a_person_asks_for_and_takes_away_is_refused() -> None:
 
 def test_a_recipe_without_such_words_stays_as_it_is() -> None:
     for name, recipe in RECIPES.items():
-        assert without(recipe(), ["--lr", "1e-3", "--bin-reg", "0.5", "--bits", "w3a3"]) == recipe(), name
+        words = ["--lr", "1e-3", "--bin-reg", "0.5", "--task", "rte"]
+        assert without(recipe(), words) == recipe(), name
+        if name not in OF_ONE_BIT:
+            assert without(recipe(), [*words, "--bits", "w3a3"]) == recipe(), name
+
+
+OF_ONE_BIT = ("bit", "vvtq_text")
+"""Methods with words that mean something at one bit alone."""
+
+
+def test_at_more_bits_a_method_of_one_bit_has_learned_scales_and_goes_through_what_is_above() -> None:
+    one, two, four = (parsed(f"bit --task rte --bits {bits}").quant for bits in ("w1a1", "w1a2", "w4a4"))
+    assert one and two and four
+    assert (one.through, two.through, four.through) == (("w32a32", "w1a2"), ("w32a32",), ("w32a32",))
+    assert (one.activation, two.activation, four.activation) == ("elastic", "lsq", "lsq")
+    assert (one.weight, two.weight, four.weight) == ("sign", "sign", "lsq")
+    assert (one.embedding_bits, two.embedding_bits, four.embedding_bits) == (1, 1, 4)
+    said = parsed("bit --task rte --bits w4a4 --embedding-bits 8 --weight statsq --through w8a8").quant
+    assert said and (said.embedding_bits, said.weight, said.through) == (8, "statsq", ("w8a8",))
+
+
+def test_images_have_no_words_to_quantize() -> None:
+    quant = parsed("bit").quant
+    assert quant and quant.embedding_bits is None
+
+
+def test_a_teacher_that_is_named_takes_the_place_of_the_widths_before() -> None:
+    alone, along = parsed("bit --teacher somebody"), parsed("bit --teacher somebody --through w32a32 w1a2")
+    assert alone.quant and along.quant and not alone.quant.through and along.quant.through == ("w32a32", "w1a2")
+    assert alone.distill.hidden == 1.0, "what is learned from a teacher stays"
+    stored = parsed("bit --labels store")
+    assert stored.quant and not stored.quant.through and stored.distill.hidden == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("--through w32a32 w1a2 --lr 1", ["w32a32", "w1a2"]),
+        ("--through --lr 1", []),
+        ("--through=w8a8 w4a4", ["w8a8", "w4a4"]),
+        ("--through a --through b", ["b"]),
+        ("--lr 1", None),
+    ],
+)
+def test_the_words_behind_a_flag_are_those_up_to_the_next(line: str, found: list[str] | None) -> None:
+    assert listed(line.split(), "--through") == found

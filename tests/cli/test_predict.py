@@ -98,7 +98,7 @@ def test_a_picture_that_is_broken_is_named_and_the_others_are_shown(pictures: Pa
     [
         ("FILE gone.png", "there is no picture gone.png: give a file, or a folder of pictures"),
         ("FILE", "there is nothing to look at: stillbit predict"),
-        ("FILE 3.png --top 0", "a picture shows one class at least, got 0: --top 5"),
+        ("FILE 3.png --top 0", "a picture or a text shows one class at least, got 0: --top 5"),
         ("FILE . --engine openvino", "'openvino' runs another kind of file: packed.safetensors runs on integer"),
         ("gone.onnx .", "there is no file gone.onnx: stillbit export RUN writes one"),
         ("3.png 3.png", "3.png is no deployed file"),

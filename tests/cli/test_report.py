@@ -9,6 +9,7 @@ import pytest
 
 from stillbit.cli.report import MOST, Report
 from tests.cli.command import PLAIN, mistake, works
+from tests.cli.deployed_run import numbers, reading
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +64,13 @@ def test_an_analysis_that_is_wanted_is_made_and_stays_in_the_run(folder: Path, t
     assert "one.html" in said
     assert (tmp_path / "lsq" / "analysis" / "attention.json").is_file()
     assert "How sharp the looks are" in (tmp_path / "one.html").read_text(encoding="utf-8")
+
+
+def test_a_page_of_runs_about_texts_says_their_task_and_score(tmp_path: Path) -> None:
+    works("report -o", tmp_path / "page.html", reading(), numbers())
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    for part in ("entailment", "regress", "of the task, best, on the validation texts", "Accuracy against cost"):
+        assert part.lower() in text.lower()
 
 
 def test_a_run_that_cannot_be_read_is_named_before_anything_is_computed(folder: Path, tmp_path: Path) -> None:

@@ -67,6 +67,21 @@ def test_a_run_that_has_not_ended_is_told_from_its_log(tmp_path: Path) -> None:
     assert held["minutes"] == curves.seconds / 60 and held["weights"] is None
 
 
+def test_runs_about_texts_say_their_task_and_its_score_too(tmp_path: Path) -> None:
+    reads = {**RECIPE, "text": {"task": "mrpc"}}
+    path, one = run(tmp_path, "a", reads, {**ENDED, "score": 80.5})
+    curves = samples.curves()
+    scored = tuple(replace(each, name="score" if each.name == "top1" else each.name) for each in curves.curves)
+    other, two = run(tmp_path, "b", reads, None, replace(curves, curves=scored))
+    third, three = run(tmp_path, "c", {**RECIPE, "text": {"task": ""}}, ENDED)
+    (table,) = summary([path, other, third], [one, two, three])[:1]
+    assert len(table.columns) == len(COLUMNS) + 2
+    held = row(table)
+    assert (held["task"], held["score"], held["top-1"]) == ("mrpc", 0.805, 0.7125)
+    assert (row(table, 1)["score"], row(table, 1)["top-1"]) == (curves.best / 100, None)
+    assert (row(table, 2)["task"], row(table, 2)["score"], row(table, 2)["top-1"]) == (None, None, 0.7125)
+
+
 def test_what_is_set_differently_is_a_row_and_where_things_lie_is_none(tmp_path: Path) -> None:
     other = json.loads(json.dumps(RECIPE))
     other["optim"] |= {"lr": 0.2, "betas": [0.9, 0.99]}

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.command import PLAIN, mistake, works
+from tests.cli.deployed_run import numbers, reading
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +42,12 @@ def test_a_run_that_has_not_ended_says_so(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / "recipe.json").write_bytes((folder / "one" / "recipe.json").read_bytes())
     assert works("runs", tmp_path).splitlines()[1].split()[-2:] == ["not", "ended"]
+
+
+def test_runs_about_texts_have_a_task_and_a_score() -> None:
+    assert "entailment" in works("runs", reading())
+    (held,) = json.loads(works("runs --json", numbers()))
+    assert held["task"] == "regress" and held["top1"] is None and held["score"] is not None
 
 
 def test_where_there_is_no_run_it_says_how_to_make_one(tmp_path: Path) -> None:

@@ -6,15 +6,17 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import pytest
 import torch
 
+from stillbit.cli.train import asked
 from stillbit.methods import RECIPES, described
 from stillbit.methods.recipe import Recipe
+from stillbit.methods.recipe_file import to_dict
 from tests.cli.command import PLAIN, call, everything, mistake, refused, works
 from tests.cli.pictures import deep, heic, pictures, split, text
 
@@ -22,17 +24,18 @@ FLAGS = """
 --aa --activation --activation-granularity --amp --anneal-epochs --anneal-range --batch-size --bin-reg --bin-reg-bits
 --bin-reg-form --bit-budget --bit-budget-strength --bit-freeze --bits --bucket --calibration-images --channels-last
 --checkpoint-keep --checkpoint-steps --class-names --clip-grad --color-jitter --columns --corrupt --crop-pct --crops
---cutmix --dampen --dampen-form --data-dir --dataset --device --distillation --drop-path --dry-run --ends --epochs
---examples --experiment --features --freeze --freeze-momentum --freeze-start --freeze-threshold
---freeze-threshold-start --fresh --fsdp --grad-accum-steps --gradscale --granularity --help --hflip --img-size
+--cutmix --dampen --dampen-form --data-dir --dataset --device --distillation --drop-path --dry-run --embedding-bits
+--ends --epochs --examples --experiment --features --freeze --freeze-momentum --freeze-start --freeze-threshold
+--freeze-threshold-start --fresh --fsdp --grad-accum-steps --gradscale --granularity --help --hflip --hidden --img-size
 --in-chans --initial-checkpoint --interpolation --kure --kure-target --label-column --labels --log-interval --lr
 --max-length --merge-qk --min-lr --mixup --mixup-prob --mixup-switch-prob --model --model-ema --model-ema-decay
---momentum --moves --no-aug --num-classes --opt --opt-betas --opt-eps --output --pad-multiple --patience
---penalty-start --pretrained --ratio --reach --rectify --relations --relu --reprob --resume --scale --scale-lr --sched
---seed --smoothing --task --taught --teacher --teacher-share --temperature --text-seed --tokenizer --too-long
---torchcompile --track --track-every --track-momentum --track-samples --track-threshold --track-window
---train-interpolation --train-split --transition-gain --transition-momentum --transition-rate --val-examples
---val-split --vflip --vocabulary --warmup-epochs --warmup-lr --weight --weight-decay --weights-last --workers
+--momentum --moves --no-aug --num-classes --opt --opt-betas --opt-eps --output --pad-multiple --patience --penalty-start
+--pretrained --ratio --reach --rectify --relations --relu --reprob --resume --scale --scale-lr --sched --seed
+--smoothing --ste --task --taught --teacher --teacher-share --temperature --text-seed --through --through-epochs
+--through-lr --tokenizer --too-long --torchcompile --track --track-every --track-momentum --track-samples
+--track-threshold --track-window --train-interpolation --train-split --transition-gain --transition-momentum
+--transition-rate --val-examples --val-split --vflip --vocabulary --warmup-epochs --warmup-lr --weight --weight-decay
+--weights-last --workers
 """
 """People have these in their scripts: to rename one is to break them."""
 
@@ -129,6 +132,60 @@ def test_a_dry_run_says_what_a_run_would_cost_and_writes_nothing(empty_folder: P
     assert rows.keys() >= {"run", "data", "device", "parameters", "steps", "a step", "time", "disk", "memory"}
     assert rows["steps"].startswith("300: 30 epochs of 10")
     assert not everything(empty_folder)
+
+
+def test_one_command_trains_every_width_and_says_so_as_it_goes(empty_folder: Path) -> None:
+    said = works(f"train lsq {PLAIN} --epochs 1 --batch-size 600 --bits w4a4 --through w32a32 w8a8 --experiment run")
+    assert "1 of 3: w32a32, in output/run/through/1-w32a32" in said and "3 of 3: w4a4, in output/run" in said
+    assert "taught by" not in said, "a start is not a teacher: --teacher before"
+    through = dict(re.findall(r"^(\w[\w ]*?)  +(.*?) *$", works("info output/run"), re.M))["through"]
+    assert re.fullmatch(r"w32a32 [\d.]+ %, then w8a8 [\d.]+ %, then w4a4", through)
+
+
+READ = "--model bert_pico --epochs 1 --warmup-epochs 0 --batch-size 48 --vocabulary 200"
+TEXTS = f"{READ} --examples 96 --val-examples 24"
+
+
+def test_one_command_trains_every_task_and_ends_with_one_table(empty_folder: Path) -> None:
+    said = works(f"train fp --task generated {TEXTS} --experiment run")
+    for task in ("entailment", "acceptability", "paraphrase"):
+        assert re.search(rf"^{task} +[\d.]+ ", said, re.M)
+        assert (empty_folder / "output/run" / task / "result.json").is_file()
+    assert "of the three generated tasks" in said and (empty_folder / "output/run/glue.json").is_file()
+    assert "exists and is not empty: go on with --resume auto" in mistake(
+        f"train fp --task generated {TEXTS} --experiment run"
+    )
+
+
+def test_tasks_that_nothing_is_there_for_are_one_sentence(empty_folder: Path) -> None:
+    said = call(f"train fp --task all {READ}")
+    assert said.code == 2 and said.err.count("\n") == 1 and not everything(empty_folder)
+    assert "not one of the 9 tasks could be trained: the texts of cola lie in a folder" in said.err
+
+
+def test_a_task_that_fails_is_said_at_the_end_and_in_the_exit_code(empty_folder: Path) -> None:
+    glue = empty_folder / "glue" / "RTE"
+    glue.mkdir(parents=True)
+    rows = [f"{n}\tA cat {n} sleeps.\tIt sleeps {n}.\t{'not_' * (n % 2)}entailment" for n in range(64)]
+    for name in ("train", "dev"):
+        (glue / f"{name}.tsv").write_text("\n".join(["index\tsentence1\tsentence2\tlabel", *rows]) + "\n")
+    said = call(f"train fp --task all {READ} --data-dir glue --experiment run")
+    assert said.code == 1
+    assert re.search(r"^rte +[\d.]+ ", said.out, re.M) and re.search(r"^cola +failed ", said.out, re.M)
+    held = json.loads((empty_folder / "output/run/glue.json").read_text())
+    assert list(held["tasks"]) == ["rte"] and len(held["failed"]) == 8 and held["averages"] == {}
+
+
+def test_a_task_of_glue_has_its_numbers_and_a_recipe_file_its_own(empty_folder: Path) -> None:
+    recipe = asked(["bit", "--task", "mnli", "--model", "bert_base"]).recipe
+    assert (recipe.schedule.epochs, recipe.data.batch_size, recipe.text.max_length) == (6, 16, 128)
+    assert recipe.quant and recipe.quant.through_lr == (2e-5, 2e-4)
+    recipe = asked(
+        ["bit", "--task", "mnli", "--lr", "1", "--batch-size", "4", "--through", "w1a2", "--teacher", "before"]
+    ).recipe
+    assert recipe.optim.lr == 1 and recipe.data.batch_size == 4 and recipe.quant and recipe.quant.through_lr == ()
+    (empty_folder / "recipe.json").write_text(json.dumps(to_dict(replace(recipe, method="bit"))))
+    assert asked(["--recipe", "recipe.json", "--task", "rte"]).recipe.schedule.epochs == recipe.schedule.epochs
 
 
 # What is wrong with the words.

@@ -11,7 +11,7 @@ import pytest
 
 from stillbit.deploy.file.packed import read, write
 from tests.cli.command import call, everything, mistake, works
-from tests.cli.deployed_run import FEW, exported, floating, run
+from tests.cli.deployed_run import FEW, exported, floating, number_file, numbers, read_files, reading, run
 
 FILE = "packed.safetensors"
 
@@ -70,7 +70,7 @@ def test_a_damaged_file_is_one_sentence(tmp_path: Path) -> None:
     ("words", "sentence"),
     [
         ("", "name it with --data-dir FOLDER, or prove it on noise, --noise"),
-        ("--noise --samples 0", "a proof looks at one image at least, got 0: --samples 32"),
+        ("--noise --samples 0", "a proof looks at one image or text at least, got 0: --samples 32"),
         ("--dataset digits --against no/where", "there is no run and no file no/where"),
     ],
 )
@@ -79,6 +79,38 @@ def test_what_cannot_be_is_one_sentence(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert sentence in mistake(f"verify {exported() / FILE} {words}")
+
+
+def test_a_file_of_texts_is_proven_against_its_run_and_alone_and_by_noise() -> None:
+    file = read_files() / FILE
+    said = works(f"verify {FEW} --against {reading()}", file)
+    assert said.endswith(f"proven: {file}\n") and "validation texts of entailment" in said and "MACs a text" in said
+    held = json.loads(call(f"verify --json {FEW}", file).out)["proof"]
+    assert [c["judged"] for c in held["comparisons"]] == [4, 20] and held["seen"] == "validation texts of entailment"
+    assert "texts of chance words" in works("verify --noise --samples 2", read_files() / "model.onnx")
+
+
+def test_a_file_that_answers_with_a_number_is_held_to_numbers() -> None:
+    said = works(f"verify {FEW} --data-dir {numbers().parent} --val-split dev", number_file())
+    assert "same number" in said and "top-1" not in said
+    works(f"verify {FEW} --against {numbers()}", number_file())
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("TEXT --against IMAGES", "is for texts and run for pictures: name the run it came from"),
+        ("PICTURE --against TEXTS", "is for pictures and read for texts: name the run it came from"),
+        ("TEXT --against NUMBERS", "has another tokenizer than the run: export it again, or name another run"),
+        ("TEXT --data-dir .", "are generated, not read: leave out --data-dir"),
+        ("NUMBER", "name it with --data-dir FOLDER, or fetch GLUE from Hugging Face"),
+    ],
+)
+def test_texts_and_pictures_are_told_apart(words: str, sentence: str) -> None:
+    places = {"TEXTS": reading(), "NUMBERS": numbers(), "IMAGES": run(), "TEXT": read_files() / FILE}
+    places |= {"NUMBER": number_file(), "PICTURE": exported() / FILE}
+    said = [str(places.get(word, word)) for word in words.split()]
+    assert sentence in mistake(f"verify {' '.join(said)}")
 
 
 def test_a_graph_alone_is_told_what_it_lacks(tmp_path: Path) -> None:

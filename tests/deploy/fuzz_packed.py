@@ -26,7 +26,8 @@ from stillbit.deploy.file.check import shapes
 from stillbit.deploy.file.container import SEAL
 from stillbit.deploy.file.packed import DENSEST, read
 from stillbit.deploy.file.stored import RATIO
-from stillbit.deploy.program import OPERATIONS, Program
+from stillbit.deploy.inputs import limits_of
+from stillbit.deploy.program import OPERATIONS, Array, Program
 from stillbit.deploy.runtime import reference
 
 SECONDS = 120
@@ -108,11 +109,21 @@ def attack(path: Path, tally: Tally, way: str) -> None:
 
 def _run(program: Program) -> None:
     tracemalloc.stop()  # running is bounded by what check allows, not by the file
-    images = np.random.default_rng(0).normal(size=(2, *program.shape[1:])).astype(np.float32)
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what is infinite or NaN in a damaged program is no fault of the reader
-        assert reference.run(program, images).shape == shapes(program, 2)[program.output]
+        assert reference.run(program, batch(program)).shape == shapes(program, 2)[program.output]
     tracemalloc.start()
+
+
+def batch(program: Program, number: int = 2) -> tuple[Array, ...]:
+    """What a program takes in: noise, and indices that it has rows for."""
+    random, limits = np.random.default_rng(0), limits_of(program)
+    return tuple(
+        random.normal(size=(number, *each.dims[1:])).astype(np.float32)
+        if each.kind == "floats"
+        else random.integers(0, limits.get(each.name, 3), (number, *each.dims[1:]))
+        for each in program.inputs
+    )
 
 
 @contextmanager
@@ -198,7 +209,7 @@ def stepped(data: bytes, random: Random) -> bytes:
     """Another operation, other inputs or settings of one step, or of another order."""
 
     def change(said: Any) -> Any:
-        steps, names = said["steps"], [*said["constants"], *(step[2] for step in said["steps"]), said["input"]]
+        steps, names = said["steps"], [*said["constants"], *(step[2] for step in said["steps"]), *_given(said)]
         number = random.randrange(len(steps))
         op, inputs, output, settings, layer = steps[number]
         way = random.choice(["op", "inputs", "settings", "settings", "settings", "order", "gone", "number"])
@@ -218,6 +229,10 @@ def stepped(data: bytes, random: Random) -> bytes:
         return said
 
     return restructured(data, change)
+
+
+def _given(said: Any) -> list[str]:
+    return [said["input"]] if "input" in said else [name for name, *_ in said["inputs"]]
 
 
 def replaced(data: bytes, random: Random) -> bytes:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from stillbit.deploy.program import Array, Constant, Grid, Program, Step
+from stillbit.deploy.program import Array, Constant, Grid, Input, Program, Step
 
 WINDOW: dict[str, Any] = {"stride": [1, 1], "padding": [1, 1], "dilation": [1, 1], "groups": 1}
+ONE: dict[str, Any] = {"axis": 0, "start": 0, "stop": 1, "step": 1}
 POOL: dict[str, Any] = {"window": [2, 2], "stride": [2, 2], "padding": [0, 0], "ceil": False}
 
 
@@ -44,7 +46,10 @@ class Written:
 
     def program(self, output: str) -> Program:
         return Program(
-            input="input", shape=self.shape, output=output, steps=tuple(self.steps), constants=dict(self.constants)
+            inputs=(Input(name="input", dims=self.shape),),
+            output=output,
+            steps=tuple(self.steps),
+            constants=dict(self.constants),
         )
 
 
@@ -56,8 +61,34 @@ def linear() -> Program:
     return made.program(made.add("add", scaled, made.floats(3), layer="head"))
 
 
+def reading() -> Program:
+    """Six words of ten, and which of them are padding, through all that images have no use for."""
+    made = Written(6)
+    ids, mask = Input(name="ids", dims=(-1, 6), kind="indices"), Input(name="mask", dims=(-1, 6), kind="indices")
+    seen = made.add("compare", made.add("number", "mask"), how="ne", by=0.0)
+    ones = made.add("where", seen, made.constant(np.float32(1)), made.constant(np.float32(0)))
+    place = made.add("index", made.add("cumsum", ones, axis=1), size=7)
+    codes = made.add("gather", made.codes(10, 4, low=-1, high=0, offset=0.5), "ids", axis=0, layer="words")
+    words = made.add("level", codes, offset=0.5, layer="words")
+    words = made.add("mul", words, made.add("gather", made.floats(10, 1), "ids", axis=0), layer="words")
+    x = made.add("add", words, made.add("gather", made.floats(7, 4), place, axis=0), layer="words")
+    last = made.add("compare", made.add("number", "ids"), how="eq", by=3.0)
+    row = made.add("gather", made.constant(np.array([2, 0, 1])), made.constant(np.array([1, 2])), axis=0)
+    x = made.add("add", x, made.add("gather", made.floats(3, 4), made.add("slice", row, **ONE), axis=0))
+    x = made.add("where", made.add("reshape", last, shape=[-1, 6, 1]), made.constant(np.float32(0)), x)
+    summed = made.add("product", made.quantize(x), made.codes(4, 3), layer="head", offsets=[0.0, 0.0])
+    logits = made.add("mean", made.add("mul", summed, made.floats(3), layer="head"), axes=[1], keep=False)
+    return replace(made.program(logits), inputs=(ids, mask))
+
+
+def sentences(number: int = 3) -> tuple[Array, Array]:
+    """What `reading` takes in: the first is whole, the others are padded more and more."""
+    ids = np.random.default_rng(5).integers(0, 10, (number, 6))
+    return ids, (np.arange(6) < 6 - np.arange(number)[:, None] % 6).astype(np.int64)
+
+
 def everything() -> Program:
-    """An image of 3 x 8 x 8 through every operation."""
+    """An image of 3 x 8 x 8 through every operation but those that `reading` has."""
     made = Written(3, 8, 8)
     x = _image(made)
     x = _tokens(made, x)

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from stillbit.deploy.about import Reading
 from stillbit.deploy.card import MARK, card
 from tests.deploy.proofs import ABOUT, made
 
@@ -57,3 +58,24 @@ def test_a_person_reads_accuracy_bits_parity_layers_and_how_to_run_it() -> None:
     assert "- `model.onnx`: 1.25 MB" in text and "## How fast it is" in text and "| integer | 7.1 |" in text
     assert "How fast" not in card(ABOUT, made().proof, FILES)
     assert "without stillbit" not in card(ABOUT, made().proof, {"packed.safetensors": 1})
+
+
+def test_a_model_of_texts_says_what_it_reads() -> None:
+    text = Reading(length=24, inputs=("input_ids", "attention_mask"), task="mrpc", pairs=True)
+    about = replace(ABOUT, preprocess=None, text=text, facts={"score": 80.25, "top1": 79.5, "transformers": "5.1"})
+    said = card(about, replace(made().proof, noun="texts"), FILES)
+    held = front(said)
+    assert held["pipeline_tag"] == "text-classification" == held["model-index"][0]["results"][0]["task"]["type"]
+    assert held["model-index"][0]["results"][0]["dataset"] == {"name": "mrpc", "type": "mrpc"}
+    for part in (
+        "for pairs of texts of up to 24 pieces",
+        '$ stillbit predict packed.safetensors "the first text" "the second"',
+        "`input_ids`, `attention_mask`",
+        "max_length=24",
+        "| task | mrpc |",
+        "| score of the task on its validation texts | 80.25 % |",
+        "MACs a text",
+    ):
+        assert part in said
+    assert "picture" not in said and "image" not in said.replace("images of a test", "")
+    assert '"a text"' in card(replace(about, text=replace(text, pairs=False)), made().proof, FILES)

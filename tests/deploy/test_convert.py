@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from stillbit.deploy.engine import open_engine
 from stillbit.deploy.program import MULTIPLIES
 from tests.deploy import small
 from tests.deploy.proofs import made
+from tests.deploy.reading import encoder, sentences
+from tests.surgery.tiny_hf import PAD
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +113,43 @@ def test_a_layer_that_cannot_be_traced_is_named() -> None:
     stillbit.calibrate(model, [torch.randn(8, 4)])
     with pytest.raises(ValueError, match=r"^1 computes .*erfinv.*, which stillbit cannot deploy yet"):
         stillbit.convert(model, torch.randn(2, 4))
+
+
+@pytest.fixture(scope="module")
+def read() -> Any:
+    return stillbit.convert(encoder("bert", "w1a1"), dict(zip(NAMES, sentences(3, types=True), strict=True)))
+
+
+NAMES = ("input_ids", "attention_mask", "token_type_ids")
+
+
+def test_a_model_of_texts_is_called_with_all_its_inputs(read: Any, tmp_path: Path) -> None:
+    given = sentences(5, types=True)
+    arrays = tuple(part.numpy() for part in given)
+    with torch.no_grad():
+        want = read.model(*given).logits.numpy()
+    logits = read(*given)
+    assert isinstance(logits, torch.Tensor) and isinstance(read(*arrays), np.ndarray)
+    np.testing.assert_allclose(logits.numpy(), want, rtol=0, atol=1e-5 * np.abs(want).max())
+    opened = open_engine(read.save(tmp_path / "r.safetensors"))
+    assert np.array_equal(opened.engine(*arrays), read(*arrays))
+    assert {layer.computes for layer in read.layers() if layer.macs} == {"integer"}
+    proof = read.verify(*given)
+    assert proof.failure() is None and "On 5 texts" in str(proof)
+
+
+def test_it_says_its_length_its_inputs_and_its_config(read: Any) -> None:
+    text = read.about.text
+    assert read.about.model == "BertForSequenceClassification" and read.about.classes == ()
+    assert (text.length, text.inputs, text.pad) == (12, NAMES, PAD)
+    assert json.loads(text.config)["hidden_size"] == 48 and json.loads(text.config)["model_type"] == "bert"
+
+
+def test_what_a_tokenizer_gives_comes_in_the_order_of_the_forward_pass() -> None:
+    ids, mask, types = sentences(2, types=True)
+    model = encoder("bert", "w4a4")
+    found = stillbit.convert(model, {"token_type_ids": types, "input_ids": ids, "attention_mask": mask})
+    assert found.about.text is not None and found.about.text.inputs == NAMES
+    assert [each.name for each in found.program.inputs] == list(NAMES)
+    with pytest.raises(ValueError, match=r"does not run on an example of \(12,\) and \(12,\): index out of range"):
+        stillbit.convert(model, (ids + 60, mask))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from stillbit.data.wordpiece import read_pieces, train_pieces
 from stillbit.deploy.bench.rounds import Report, Row
 from stillbit.deploy.folder import check_own, fill, latency_of
 from stillbit.deploy.proof.outcome import Proof
 from stillbit.deploy.proof.proven import FORMATS, deliver
+from stillbit.deploy.texts import reading_of
 from tests.cli.command import everything
 from tests.deploy.proofs import ABOUT, made
 
@@ -32,6 +35,22 @@ def test_preprocessing_is_said_in_the_words_of_hubs(tmp_path: Path) -> None:
     held = json.loads((tmp_path / "preprocessor_config.json").read_text())
     assert held["size"] == {"shortest_edge": 17} and held["crop_size"] == {"height": 16, "width": 16}
     assert held["image_mean"] == [0.5, 0.4, 0.3] and held["resample"] == 3 and held["rescale_factor"] == 1 / 255
+
+
+def test_texts_have_a_tokenizer_and_no_preprocessor(tmp_path: Path) -> None:
+    pieces = train_pieces(["the cat sat on the mat"], size=60)
+    text = reading_of(pieces, 16, ("input_ids", "attention_mask"), task="sst2")
+    about = replace(ABOUT, preprocess=None, text=text)
+    names = [path.name for path in fill(tmp_path, about, made().proof)]
+    assert names == ["config.json", "tokenizer.json", "tokenizer_config.json", "proof.json", "README.md"]
+    config, said = (json.loads((tmp_path / name).read_text()) for name in ("config.json", "tokenizer_config.json"))
+    assert (config["finetuning_task"], config["max_length"]) == ("sst2", 16)
+    assert (said["model_max_length"], said["pad_token"]) == (16, "[PAD]")
+    assert read_pieces(tmp_path).fingerprint == pieces.fingerprint
+    check_own(tmp_path)
+    (tmp_path / "tokenizer_config.json").unlink()
+    with pytest.raises(ValueError, match=r"tokenizer\.json is there, and stillbit export did not write it"):
+        check_own(tmp_path)
 
 
 def test_a_card_that_a_person_took_over_stays(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stillbit.deploy.program import Constant, Grid, Program, Step, sizes, used
+from stillbit.deploy.program import Constant, Grid, Input, Program, Step, sizes, used
 
 
 def step(op: str, inputs: tuple[str, ...], output: str) -> Step:
@@ -14,7 +14,9 @@ def step(op: str, inputs: tuple[str, ...], output: str) -> Step:
 def test_what_the_output_does_not_need_is_left_out() -> None:
     held = Constant(array=np.ones(1, np.float32))
     steps = (step("add", ("x", "c0"), "a"), step("add", ("x", "c1"), "b"), step("relu", ("a",), "y"))
-    program = Program(input="x", shape=(-1, 2), output="y", steps=steps, constants={"c0": held, "c1": held})
+    program = Program(
+        inputs=(Input(name="x", dims=(-1, 2)),), output="y", steps=steps, constants={"c0": held, "c1": held}
+    )
     kept = used(program)
     assert [s.output for s in kept.steps] == ["a", "y"] and list(kept.constants) == ["c0"]
 

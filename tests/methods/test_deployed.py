@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +25,12 @@ def test_batches_have_every_class_as_often_as_each_other() -> None:
     assert {targets.count(label) for label in range(10)} == {10}
 
 
+def test_portions_are_the_same_as_arrays() -> None:
+    held = gallery(LOOK, DIGITS, 10, "it")
+    for batch, (images, labels) in zip(held.batches(70), held.portions(70), strict=True):
+        assert batch.images.numpy().tobytes() == images.tobytes() and batch.targets.tolist() == labels.tolist()
+
+
 def test_the_data_is_called_by_its_name_and_not_by_its_place() -> None:
     assert gallery(LOOK, DIGITS, 10, "it").words == "validation images of digits"
 
@@ -40,6 +47,13 @@ def test_a_run_says_all_it_knows_and_a_file_what_it_can() -> None:
     of_file = about_of(open_subject(str(run() / "model.safetensors"), device="cpu"))
     assert (of_file.model, of_file.method, of_file.bits) == ("vit_pico_patch4_32", "", "")
     assert of_file.preprocess == about.preprocess and "run" not in of_file.facts
+
+
+def test_a_model_of_a_folder_is_called_by_its_name_and_not_by_its_place(tmp_path: Path) -> None:
+    subject = open_subject(str(run()), device="cpu")
+    for said, called in ((str(tmp_path / "own"), "own"), ("google/bert_tiny", "google/bert_tiny")):
+        recipe = replace(subject.recipe, model=replace(subject.recipe.model, model=said))
+        assert about_of(subject._replace(recipe=recipe)).model == called
 
 
 def test_only_the_best_checkpoint_has_the_accuracy_of_the_run() -> None:

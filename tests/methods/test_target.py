@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 import torch
 
+import stillbit
 from stillbit.layers.walk import quantized
-from stillbit.methods.target import latent, open_target, with_data
+from stillbit.methods.target import asked_of, is_reader, latent, of_folder, open_target, with_data
+from tests.cli.deployed_run import reading
 from tests.methods.conftest import Ran
 
 IMAGES = torch.randn(4, 1, 16, 16, generator=torch.Generator().manual_seed(1))
@@ -41,6 +43,42 @@ def test_the_latent_weights_are_a_float_model_of_what_was_trained(low_bit_run: R
 def test_a_float_model_has_no_latent_weights(float_run: Ran) -> None:
     with pytest.raises(ValueError, match="holds a float model"):
         latent(open_target(str(float_run.folder)))
+
+
+def test_a_folder_that_was_saved_is_a_model_without_a_recipe(tmp_path: Path) -> None:
+    model = open_target(str(reading())).model
+    stillbit.save(model, tmp_path / "saved")
+    found = open_target(str(tmp_path / "saved"))
+    assert found.recipe.method == "file" and is_reader(found.model) and not found.model.training
+    assert all(torch.equal(a, b) for a, b in zip(found.model.parameters(), model.parameters(), strict=True))
+    asked = asked_of(found, str(tmp_path / "saved"), "entailment")
+    assert asked.recipe.reads and asked.recipe.text.tokenizer == tmp_path / "saved" and asked.recipe.model.config
+
+
+def test_a_folder_of_transformers_is_a_float_model(tmp_path: Path) -> None:
+    model = latent(open_target(str(reading()))).model
+    model.save_pretrained(tmp_path)
+    found = of_folder(tmp_path)
+    assert not list(quantized(found)) and not found.training
+    assert all(torch.equal(a, b) for a, b in zip(found.parameters(), model.parameters(), strict=True))
+
+
+def test_only_a_model_of_texts_without_a_run_is_asked(low_bit_run: Ran, tmp_path: Path) -> None:
+    pictures = open_target(str(low_bit_run.folder))
+    with pytest.raises(ValueError, match="--task is for models of texts, and it is none: leave it out"):
+        asked_of(pictures, "it", "sst2")
+    with pytest.raises(ValueError, match="it knows what it was trained on, entailment: leave out --task"):
+        asked_of(open_target(str(reading())), "it", "sst2")
+    bare = open_target(str(reading()))
+    with pytest.raises(ValueError, match="which columns to classify, a run knows: give the run that it came from"):
+        asked_of(bare._replace(recipe=pictures.recipe), "it", "classify")
+
+
+def test_an_exported_folder_is_no_model_to_train(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "packed.safetensors").touch()
+    with pytest.raises(ValueError, match=r"is deployed: stillbit verify .*packed\.safetensors judges it; or give the"):
+        open_target(str(tmp_path))
 
 
 def test_a_name_is_a_fresh_model() -> None:

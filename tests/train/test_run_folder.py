@@ -76,6 +76,14 @@ def test_a_folder_with_something_in_it_is_never_begun_anew(
     refused(tmp_path, said, resume)
 
 
+def test_what_is_known_may_be_inside(tmp_path: Path) -> None:
+    (tmp_path / "run" / "through").mkdir(parents=True)
+    for resume in (None, "auto"):
+        refused(tmp_path, "choose another --experiment", resume)
+        settings = OutputSettings(output=tmp_path, experiment="run", resume=resume)
+        assert RunFolder(settings, "named", known=("through",)).checkpoint is None
+
+
 def test_a_file_where_the_folder_should_be_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("a file")
     for resume in (None, "auto"):

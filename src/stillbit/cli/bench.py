@@ -27,7 +27,7 @@ class Bench:
     files: tyro.conf.Positional[tuple[Path, ...]]
     """Files that stillbit export wrote: .safetensors, .onnx or .xml."""
     batches: tuple[int, ...] = (1, 32)
-    """How many images at a time."""
+    """How many images or texts at a time."""
     rounds: int = 9
     """How often each engine has its turn."""
     threads: int = 1
@@ -36,6 +36,8 @@ class Bench:
     """Also what torch's compiler makes of the integer runtime and the float model; compiling takes a minute or more."""
     alone: bool = False
     """Without the float model in PyTorch, and in onnxruntime and OpenVINO where they are installed."""
+    config: Path | None = None
+    """Of a model of texts whose file does not say: the config.json by which transformers builds its float model."""
     json: bool = False
     """Print JSON instead of a table."""
 
@@ -55,6 +57,7 @@ def run(words: Sequence[str]) -> int:
                 threads=asked.threads,
                 compiled=asked.compiled,
                 alone=asked.alone,
+                config=_config(asked.config),
             ),
             status.update,
         )
@@ -68,14 +71,24 @@ def run(words: Sequence[str]) -> int:
     return STOPPED if report.stopped else 0
 
 
+def _config(path: Path | None) -> str:
+    if path is None:
+        return ""
+    file = path / "config.json" if path.is_dir() else path
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise ValueError(f"there is no config {file}: give one that transformers wrote, --config FOLDER") from None
+
+
 def _print(console: Console, report: Report) -> None:
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("engine", no_wrap=True)
+    noun = report.noun
     for batch in report.batches:
-        images = "image" if batch == 1 else "images"
-        table.add_column(f"ms, {batch} {images}", justify="right", no_wrap=True)
+        table.add_column(f"ms, {batch} {noun if batch == 1 else f'{noun}s'}", justify="right", no_wrap=True)
         table.add_column("of fp32", justify="right", no_wrap=True)
-        table.add_column("images/s", justify="right", no_wrap=True)
+        table.add_column(f"{noun}s/s", justify="right", no_wrap=True)
     table.add_column("file", justify="right", no_wrap=True)
     table.add_column("memory", justify="right", no_wrap=True)
     table.add_column("of it own", justify="right", no_wrap=True)

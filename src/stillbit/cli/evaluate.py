@@ -16,12 +16,14 @@ from stillbit.cli.options import parse
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate:
-    """Measure a model on the images it was not trained on."""
+    """Measure a model on the images, or texts, it was not trained on."""
 
     target: tyro.conf.Positional[str]
-    """A run, a model file that stillbit wrote, or timm's name of a model."""
+    """A run, a model file or folder that stillbit wrote, or timm's name of a model."""
+    task: str | None = None
+    """Of a model of texts that comes without its run: the task to judge it by, such as sst2."""
     data_dir: Path | None = None
-    """The folder with the images; a run knows its own."""
+    """The folder with the images or texts; a run knows its own."""
     dataset: str | None = None
     """What is there (folder, digits, hfds/NAME, wds); a run knows its own."""
     val_split: str | None = None
@@ -31,11 +33,11 @@ class Evaluate:
     latent: bool = False
     """Of a quantized model, measure the latent weights as they are, unquantized: a float model."""
     corrupt: Literal["fatal", "skip"] | None = None
-    """Whether a damaged image ends the evaluation or is left out; a run knows its own."""
+    """Whether a damaged image or line ends the evaluation or is left out; a run knows its own."""
     pretrained: bool = False
     """Download timm's weights for a model given by name."""
     batch_size: int = 256
-    """Images at a time."""
+    """Images, or texts, at a time."""
     workers: int = 2
     """Processes that load images."""
     device: str = "auto"
@@ -50,10 +52,13 @@ def run(words: Sequence[str]) -> int:
     """One line of scores."""
     asked = parse(Evaluate, words, prog="stillbit evaluate")
     from stillbit.methods.judge import judge
-    from stillbit.methods.target import latent, open_target, with_data
+    from stillbit.methods.target import asked_of, is_reader, latent, open_target, with_data
 
     target = open_target(asked.target, checkpoint=asked.checkpoint, pretrained=asked.pretrained)
     target = latent(target) if asked.latent else target
+    target = target if asked.task is None else asked_of(target, asked.target, asked.task)
+    if is_reader(target.model) and not target.recipe.reads:
+        raise ValueError(f"{asked.target} reads texts, and does not say what they are asked: --task NAME, such as sst2")
     of_data = ("data_dir", "dataset", "val_split", "corrupt", "batch_size", "workers")
     recipe = with_data(target.recipe, **{name: getattr(asked, name) for name in of_data})
     scores, left_out = judge(target._replace(recipe=recipe), device=asked.device, amp=asked.amp)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from rich.console import Console
 
 from stillbit.cli.options import parse
-from stillbit.cli.unused import refuse_unused
+from stillbit.cli.proving import Proving
 
 if TYPE_CHECKING:
     from stillbit.deploy.about import About
@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 Kind = Literal["packed", "onnx", "onnx-compact", "openvino", "vectors", "all", "folder"]
 ALL = ("packed", "onnx", "onnx-compact", "openvino")
 HUB = ("packed", "onnx")
+SHORTEST = 8
+"""Pieces of a text, as for `stillbit train --max-length`."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Export:
+class Export(Proving):
     """Write a trained model as it is deployed, and prove that it computes what training simulated."""
 
     target: tyro.conf.Positional[Path]
@@ -34,53 +36,23 @@ class Export:
     for people who build hardware. folder: what a model hub wants."""
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o", "--out"])] = None
     """The file, or a folder for it; the folder deploy of the run if not given."""
-    checkpoint: Literal["best", "last"] = "best"
-    """Which checkpoint of a run."""
-    data_dir: Path | None = None
-    """The folder with the images that prove it; a run knows its own."""
-    dataset: str | None = None
-    """What is there (folder, digits, hfds/NAME, wds); a run knows its own."""
-    val_split: str | None = None
-    """The split they are of; validation if not given."""
-    noise: bool = False
-    """Prove it on pictures of noise, where there are no images."""
-    samples: int = 32
-    """Images on which every code is compared."""
-    images: int = 1000
-    """Images on which first classes are compared, with codes unseen; 0 leaves that out."""
-    tolerance: float = 1e-4
-    """How far logits may be from each other on the same codes, relative to the largest."""
-    agreement: float = 0.99
-    """The share of images that must keep their first class, where ties change logits behind them."""
-    layers: bool = False
-    """Print what every layer computes on."""
-    json: bool = False
-    """Print the proof as JSON instead of tables."""
+    length: int | None = None
+    """Of a run about texts: the pieces of every input. A shorter text is filled up, a longer one loses its end. What the
+    run was trained with if not given: its --max-length, or 128."""
 
     def __post_init__(self) -> None:
-        """Refuse numbers that prove nothing."""
-        check_asked(self)
-
-
-def check_asked(asked: Any) -> None:
-    """What `Export` and `Verify` are both asked."""
-    if asked.samples < 1:
-        raise ValueError(f"a proof looks at one image at least, got {asked.samples}: --samples 32")
-    if asked.images < 0:
-        raise ValueError(f"there are no {asked.images} images: --images 1000, or 0 to leave that out")
-    if not 0 < asked.tolerance < 1:
-        raise ValueError(f"a tolerance is above 0 and below 1, got {asked.tolerance}: --tolerance 1e-4")
-    if not 0 <= asked.agreement <= 1:
-        raise ValueError(f"an agreement is a share, 0 to 1, got {asked.agreement}: --agreement 0.99")
-    if asked.noise:
-        refuse_unused(asked, "noise is drawn, and comes from no data", "data_dir", "dataset", "val_split")
+        """Refuse numbers that prove nothing, and a length at which there is no text."""
+        super().__post_init__()
+        if self.length is not None and self.length < SHORTEST:
+            raise ValueError(f"a text has room for {SHORTEST} pieces at least, got {self.length}: --length 128")
 
 
 def run(words: Sequence[str]) -> int:
     """Write, prove, rename, and say so."""
     asked = parse(Export, words, prog="stillbit export")
     from stillbit.cli.export_show import shown, written
-    from stillbit.cli.export_work import notes_of, opened, telling, work_of
+    from stillbit.cli.export_texts import beside
+    from stillbit.cli.export_work import opened, telling, work_of
     from stillbit.deploy.folder import check_own
     from stillbit.deploy.proof.proven import check_places, deliver, sizes
 
@@ -91,18 +63,19 @@ def run(words: Sequence[str]) -> int:
         check_own(_proof_of(targets).parent)
     subject = opened(asked.target, asked.checkpoint)
     with telling(Console(stderr=True)) as progress:
-        work = work_of(subject, asked, progress)
+        work, notes = work_of(subject, asked, progress, asked.length)
         for path in targets.values():
             path.parent.mkdir(parents=True, exist_ok=True)
         delivered = deliver(work, targets)
     proof, targets = delivered.proof, {name: path for name, path in targets.items() if name not in delivered.refused}
     lines = written({path: sizes(name, path) for name, path in targets.items()}, subject.model)
+    lines += beside(subject, work.about, _proof_of(targets).parent)
     if asked.format == "folder":
         lines += _filled(_proof_of(targets).parent, work.about, proof)
     else:
         proof.write(_proof_of(targets))
         lines.append(f"written: {_proof_of(targets)}")
-    lines += notes_of(subject, work.about)
+    lines += notes
     lines += [f"left out: {name}, {why}" for name, why in left_out.items()]
     shown(asked, proof, lines)
     if delivered.refused:

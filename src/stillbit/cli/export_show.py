@@ -34,7 +34,7 @@ def shown(asked: Export | Verify, proof: Proof, lines: list[str]) -> None:
             _ties(console, proof)
             console.print()
             console.print(table_of(layered(proof.layers)))
-        console.print(totals(proof.layers), markup=False)
+        console.print(totals(proof.layers, proof.noun), markup=False)
     for line in lines:
         aside.print(line, markup=False, soft_wrap=True)
 

@@ -1,4 +1,4 @@
-"""What an export works on: the model that a person points at, and the images that prove it."""
+"""What an export works on: the model that a person points at, and the images or texts that prove it."""
 
 from __future__ import annotations
 
@@ -6,28 +6,38 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
 import torch
 from rich.console import Console
 
+from stillbit.cli import export_texts
+from stillbit.cli.proof_seen import looked_at, noise, shown_by
 from stillbit.deploy.about import About
+from stillbit.deploy.inputs import Given, cut
 from stillbit.deploy.proof.proven import Work
 from stillbit.deploy.proof.run import Told
 from stillbit.deploy.tracing.trace import trace
 from stillbit.methods.build import look_of
 from stillbit.methods.deployed import Gallery, about_of, gallery
-from stillbit.methods.subject import Subject, is_quantized, open_subject
+from stillbit.methods.subject import Subject, check_readable, is_quantized, open_subject, reads
 from stillbit.methods.target import with_data
 
 if TYPE_CHECKING:
-    from stillbit.cli.export import Export
-    from stillbit.cli.verify import Verify
+    from stillbit.cli.proving import Proving
 
 
 Progress = Callable[[str], None]
 """Is told what is going on."""
+TRACED = 3
+"""Of the images, or texts, that a model is traced on."""
+
+
+class Prepared(NamedTuple):
+    """What is to be written and proven, and what a person has to know of it."""
+
+    work: Work
+    notes: list[str]
 
 
 def opened(target: Path, checkpoint: str) -> Subject:
@@ -40,11 +50,38 @@ def opened(target: Path, checkpoint: str) -> Subject:
     if target.is_file() and FORMAT.encode() in target.read_bytes()[:4096]:
         raise ValueError(f"{target} is deployed already: give the run it came from")
     subject = open_subject(str(target), checkpoint=checkpoint, device="cpu")
+    check_readable(subject)
     if hasattr(subject.model, "_stillbit") and not summary(subject.model).calibrated:
         raise ValueError(
             f"{target} has activations without start values: stillbit.calibrate(model, batches), and train"
         )
     return subject
+
+
+def work_of(subject: Subject, asked: Proving, progress: Progress, length: int | None = None) -> Prepared:
+    """The program of ``subject``, and images or texts as ``asked`` wants them; ``length`` is that of texts."""
+    if reads(subject):
+        about, given, told, notes = export_texts.material(subject, asked, length)
+    else:
+        if length is not None:
+            raise ValueError(f"--length is for texts, and {subject.name} sees images: leave it out")
+        about, given, told = _material(subject, asked)
+        notes = []
+    progress("tracing")
+    example = tuple(map(torch.from_numpy, cut(given, 0, TRACED)))
+    named = None if about.text is None else dict(zip(about.text.inputs, example, strict=True))
+    program = trace(subject.model, example[0] if named is None else named)
+    told = strict(told, asked, subject.name, progress)
+    work = Work(program=program, about=about, model=subject.model, images=given, told=told)
+    return Prepared(work, [*_notes(subject, about), *notes])
+
+
+def _material(subject: Subject, asked: Proving) -> tuple[About, Given, Told]:
+    if asked.noise:
+        about = about_of(subject, _classes(subject))
+        return about, noise(about, asked.samples), Told(seen="pictures of noise")
+    shown = _gallery(subject, asked)
+    return about_of(subject, shown.source.classes), *looked_at(shown, asked)
 
 
 def _classes(subject: Subject) -> tuple[str, ...]:
@@ -57,10 +94,10 @@ def _classes(subject: Subject) -> tuple[str, ...]:
         return ()
 
 
-def notes_of(subject: Subject, about: About) -> list[str]:
+def _notes(subject: Subject, about: About) -> list[str]:
     """What a person may not know of the model."""
     notes = []
-    if not about.classes:
+    if not about.classes and about.text is None:
         notes.append("note: nobody here knows the names of its classes, so the file says numbers")
     if subject.folder is not None and not (subject.folder / "result.json").is_file():
         which = "last" if Path(subject.about).stem == "last" else "best"
@@ -70,22 +107,7 @@ def notes_of(subject: Subject, about: About) -> list[str]:
     return notes
 
 
-def work_of(subject: Subject, asked: Export | Verify, progress: Progress) -> Work:
-    """The program of ``subject``, and images as ``asked`` wants them."""
-    if asked.noise:
-        about = about_of(subject, _classes(subject))
-        images, told = noise(about, asked.samples), Told(seen="pictures of noise")
-    else:
-        shown = _gallery(subject, asked)
-        about = about_of(subject, shown.source.classes)
-        images, told = looked_at(shown, asked)
-    progress("tracing")
-    program = trace(subject.model, torch.from_numpy(images[:3]))
-    told = strict(told, asked, subject.name, progress)
-    return Work(program=program, about=about, model=subject.model, images=images, told=told)
-
-
-def strict(told: Told, asked: Export | Verify, subject: str, progress: Progress) -> Told:
+def strict(told: Told, asked: Proving, subject: str, progress: Progress) -> Told:
     """With the tolerances that were asked for."""
     return replace(
         told,
@@ -96,42 +118,9 @@ def strict(told: Told, asked: Export | Verify, subject: str, progress: Progress)
     )
 
 
-def _gallery(subject: Subject, asked: Export | Verify) -> Gallery:
+def _gallery(subject: Subject, asked: Proving) -> Gallery:
     recipe = with_data(subject.recipe, data_dir=asked.data_dir, dataset=asked.dataset, val_split=asked.val_split)
     return shown_by(lambda: gallery(look_of(recipe, subject.model), recipe.data, _outputs(subject), subject.name))
-
-
-def shown_by(find: Callable[[], Gallery]) -> Gallery:
-    """The images, or what to say where there are none."""
-    try:
-        return find()
-    except ValueError as error:
-        if "--data-dir FOLDER" not in str(error) or "classes" in str(error):
-            raise
-        raise ValueError(f"{error}, or prove it on noise, --noise") from None
-
-
-def looked_at(shown: Gallery, asked: Export | Verify) -> tuple[Any, Told]:
-    """The images of which every code is compared, and those of which first classes are."""
-    every = [(batch.images.numpy(), batch.targets.numpy()) for batch in shown.batches(asked.samples)]
-    images, labels = (np.concatenate(parts) for parts in zip(*every, strict=True))
-    more = _more(shown, asked.images) if asked.images > asked.samples else ()
-    return images, Told(seen=shown.words, labels=labels, more=more)
-
-
-def _more(shown: Gallery, images: int) -> Iterator[tuple[Any, Any]]:
-    """Read when they are asked for."""
-    for batch in shown.batches(images):
-        yield batch.images.numpy(), batch.targets.numpy()
-
-
-def noise(about: About, samples: int) -> Any:
-    """Pictures of noise, as the model sees pictures."""
-    wanted = about.preprocess
-    assert wanted is not None, "a run says how it sees pictures"
-    pixels = np.random.default_rng(0).integers(0, 256, (samples, len(wanted.mean), *wanted.size))
-    mean, std = (np.asarray(numbers)[:, None, None] for numbers in (wanted.mean, wanted.std))
-    return ((pixels / 255 - mean) / std).astype(np.float32)
 
 
 @contextmanager

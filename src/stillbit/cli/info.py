@@ -66,13 +66,17 @@ def run(words: Sequence[str]) -> int:
 def _of_run(folder: Path) -> dict[str, Any]:
     """What was run, with what, and how far it came."""
     recipe, where = (json.loads((folder / f"{name}.json").read_text()) for name in ("recipe", "environment"))
+    task = recipe.get("text", {}).get("task") or None
+    builder = "timm" if task is None else "transformers"
     said: dict[str, Any] = {
         "run": folder,
         "method": recipe["method"],
         "model": recipe["model"]["model"],
+        "task": task,
         "bits": "float" if recipe["quant"] is None else recipe["quant"]["bits"],
+        "through": _through(folder, recipe),
         "seed": recipe["machine"]["seed"],
-        "made with": ", ".join(f"{k} {v}" for k, v in where["versions"].items() if k in ("stillbit", "torch", "timm")),
+        "made with": ", ".join(f"{k} {v}" for k, v in where["versions"].items() if k in ("stillbit", "torch", builder)),
         "on": f"{where['hardware']['processes']} x {where['hardware']['gpu'] or where['hardware']['processor']}",
     }
     rows = (folder / "summary.csv").read_text().splitlines() if (folder / "summary.csv").is_file() else []
@@ -82,6 +86,21 @@ def _of_run(folder: Path) -> dict[str, Any]:
         judged = "score" if "score" in last else "top1"
         said["last"] = f"{judged} {float(last[judged]):.2f} %, loss {float(last['eval_loss']):.4f}"
     return said
+
+
+def _through(folder: Path, recipe: dict[str, Any]) -> str | None:
+    """The widths before this one, each with what its run came to."""
+    quant = recipe["quant"] or {}
+    if not quant.get("through"):
+        return None
+    from stillbit.methods.chain import FOLDER
+
+    said = []
+    for inside in sorted((folder / FOLDER).glob("*/result.json")):
+        result = json.loads(inside.read_text())
+        score = result.get("score", result.get("top1"))
+        said.append(f"{inside.parent.name.partition('-')[2]} {score:.2f} %")
+    return ", then ".join([*said, quant["bits"]])
 
 
 def _table(rows: dict[str, Any]) -> Table:

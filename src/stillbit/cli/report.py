@@ -34,7 +34,7 @@ class Report:
     checkpoint: Literal["best", "last"] = "best"
     """Which checkpoint of the runs."""
     data_dir: Path | None = None
-    """The folder with the images; a run knows its own."""
+    """The folder with the images or texts; a run knows its own."""
     dataset: str | None = None
     """What is there (folder, digits, hfds/NAME, wds); a run knows its own."""
     val_split: str | None = None

@@ -8,16 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from stillbit.cli.export_work import Progress, looked_at, noise, opened, shown_by, strict, telling, work_of
+from stillbit.cli.export_work import Progress, opened, strict, telling, work_of
+from stillbit.cli.proof_seen import Seen, looked_at, noise, shown_by
 from stillbit.data.settings import DataSettings
 from stillbit.deploy.about import About
 from stillbit.deploy.engine import PACKED, Engine, kind_of, open_engine
 from stillbit.deploy.file.packed import FORMAT, read
+from stillbit.deploy.inputs import Given, Wanted
 from stillbit.deploy.program import Program
 from stillbit.deploy.proof.content import first_apart
+from stillbit.deploy.proof.noise import noise as chance
 from stillbit.deploy.proof.outcome import Proof
 from stillbit.deploy.proof.run import Told, prove
 from stillbit.methods.deployed import gallery, look_for
+from stillbit.methods.deployed_texts import check_same_pieces, library_of_file
+from stillbit.methods.subject import Subject, reads
 
 if TYPE_CHECKING:
     from stillbit.cli.verify import Verify
@@ -41,7 +46,8 @@ def verified(asked: Verify, console: Console) -> Proof:
         if against is None or _is_packed(against):
             return _alone(asked, held, held.program if against is None else read(against).program, progress)
         subject = opened(against, asked.checkpoint)
-        work = work_of(subject, asked, progress)
+        length = _length(asked.file, held.about, subject)
+        work = work_of(subject, asked, progress, length).work
         if held.program is not None and (apart := first_apart(held.program, work.program)) is not None:
             raise ValueError(
                 f"{asked.file} is not what {against} trained, first in {apart}: export it again, or name another run"
@@ -76,16 +82,38 @@ def _is_packed(path: Path) -> bool:
     return path.is_file() and FORMAT.encode() in path.read_bytes()[:4096]
 
 
+def _length(path: Path, about: About, subject: Subject) -> int | None:
+    """Of the texts that the file reads; refused where it and the run do not read the same."""
+    text = about.text
+    if (text is not None) != reads(subject):
+        sees, others = ("texts", "pictures") if text is not None else ("pictures", "texts")
+        raise ValueError(f"{path} is for {sees} and {subject.name} for {others}: name the run it came from")
+    if text is None:
+        return None
+    check_same_pieces(subject.recipe, about, path)
+    return text.length
+
+
 def _alone(asked: Verify, held: _File, program: Program | None, progress: Progress) -> Proof:
     """Without the training model."""
     assert program is not None, "a packed file has a program"
-    images: Any
-    if asked.noise:
-        images, told = noise(held.about, asked.samples), Told(seen="pictures of noise")
+    images: Given
+    told = Told(seen="pictures of noise" if held.about.text is None else "texts of chance words")
+    if not asked.noise:
+        images, told = looked_at(shown_by(lambda: _seen(asked, held.about)), asked)
+    elif held.about.preprocess is not None:
+        images = noise(held.about, asked.samples)
     else:
-        said: dict[str, Any] = {"data_dir": asked.data_dir, "dataset": asked.dataset, "val_split": asked.val_split}
-        settings = DataSettings(**{name: value for name, value in said.items() if value is not None})
-        look, outputs = look_for(held.about, str(asked.file)), len(held.about.classes) or 10**9
-        shown = shown_by(lambda: gallery(look, settings, outputs, str(asked.file)))
-        images, told = looked_at(shown, asked)
+        pad = 0 if held.about.text is None else held.about.text.pad
+        images = chance(Wanted.of(program), asked.samples, pad=pad)
     return prove(None, program, held.engines, images, strict(told, asked, str(asked.file), progress))
+
+
+def _seen(asked: Verify, about: About) -> Seen:
+    """The labelled images, or texts, that are asked for."""
+    said: dict[str, Any] = {"data_dir": asked.data_dir, "dataset": asked.dataset, "val_split": asked.val_split}
+    if about.text is not None:
+        return library_of_file(about, asked.file.parent, **said)
+    settings = DataSettings(**{name: value for name, value in said.items() if value is not None})
+    look, outputs = look_for(about, str(asked.file)), len(about.classes) or 10**9
+    return gallery(look, settings, outputs, str(asked.file))

@@ -2,43 +2,43 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar, final
+from typing import Any, Literal, TypeVar, cast, final
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from stillbit.deploy.about import About
+from stillbit.deploy.about import About, Reading
 from stillbit.deploy.file.packed import Packed, write
+from stillbit.deploy.program import Array
 from stillbit.deploy.proof.layers import Layer, layers_of
 from stillbit.deploy.proof.outcome import Proof
 from stillbit.deploy.proof.run import prove
 from stillbit.deploy.runtime.integer import Integer
+from stillbit.deploy.tracing.call import Example, check_example, inputs_of, ordered
 from stillbit.deploy.tracing.trace import trace
 from stillbit.surgery.macs import example_of
 
-Images = TypeVar("Images", Tensor, NDArray[np.float32])
+Kind = TypeVar("Kind", Tensor, Array)
 
 
 @final
 class Converted:
-    """A program, and the integer runtime that runs it; call it with images for their logits."""
+    """A program, and the integer runtime that runs it; call it with what the model takes in for its logits."""
 
-    def __init__(self, model: nn.Module, example: Float[Tensor, "n ..."], about: About) -> None:
+    def __init__(self, model: nn.Module, example: Example, about: About) -> None:
         self.model, self.about = model, about
         self.program = trace(model, example)
         self.runtime = Integer(self.program)
 
-    def __call__(self, images: Images) -> Images:
-        """Logits; of the kind that the images are, a tensor or an array."""
-        if isinstance(images, Tensor):
-            return torch.from_numpy(self.runtime(images.detach().cpu().float().numpy()))
-        return self.runtime(np.asarray(images, np.float32))
+    def __call__(self, *given: Kind) -> Kind:
+        """Logits of images, or of ``(input_ids, attention_mask)``; of the kind that these are, tensors or arrays."""
+        logits: Any = self.runtime(*map(_array, given))
+        return cast(Kind, torch.from_numpy(logits) if any(isinstance(each, Tensor) for each in given) else logits)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """The packed file, for `stillbit predict` and every other command that takes one."""
@@ -58,23 +58,21 @@ class Converted:
         """What every layer computes on, its bits, multiplications and bytes."""
         return layers_of(self.program)
 
-    def verify(self, images: Float[Tensor, "n ..."] | NDArray[np.float32]) -> Proof:
-        """The training model and the integer runtime, exact and fast, held to the reference on ``images``.
+    def verify(self, *given: Tensor | Array) -> Proof:
+        """The training model and the integer runtime, exact and fast, held to the reference on a batch.
 
         ``print`` shows the proof, and its `Proof.failure` is None if all is as it was trained.
         """
-        held = images.detach().cpu().float().numpy() if isinstance(images, Tensor) else np.asarray(images, np.float32)
         engines = {"exact": Integer(self.program, exact=True), "integer": self.runtime}
-        return prove(self.model, self.program, engines, held)
+        return prove(self.model, self.program, engines, tuple(map(_array, given)))
 
 
-def convert(
-    model: nn.Module, example: Float[Tensor, "n ..."] | None = None, *, about: About | None = None
-) -> Converted:
+def convert(model: nn.Module, example: Example | None = None, *, about: About | None = None) -> Converted:
     """``model`` as it is deployed: its codes as integers, multiplied as integers.
 
-    ``example`` is a batch of what it takes in; a timm model says so itself. The model stays as it is, and `verify`
-    compares with it: train it further, and it is another one.
+    ``example`` is a batch of what it takes in; a timm model says so itself. For a model of texts it is what a tokenizer
+    gives, by name, or ``(input_ids, attention_mask)``, and its length is that of every later batch. The model stays as
+    it is, and `verify` compares with it: train it further, and it is another one.
     """
     if not isinstance(model, nn.Module):
         raise ValueError(f"convert takes a model, and this is {type(model).__name__}: stillbit.load(path) reads one")
@@ -87,8 +85,18 @@ def convert(
     return Converted(model, example, about or _about(model, example))
 
 
-def _about(model: Any, example: Float[Tensor, "n ..."]) -> About:
-    """What timm knows of the model, if it is one of timm's; the size of its pictures is that of ``example``."""
+def _array(given: Tensor | Array) -> Array:
+    """As a program takes it in: floats are float32 there."""
+    array = given.detach().cpu() if isinstance(given, Tensor) else np.asarray(given)
+    if isinstance(array, Tensor):
+        array = (array.float() if array.is_floating_point() else array).numpy()
+    return array
+
+
+def _about(model: Any, example: Example) -> About:
+    """What the model says of itself; the size of its pictures, or the length of its texts, is that of ``example``."""
+    if not isinstance(example, Tensor):
+        return _of_texts(model, example)
     config = getattr(model, "pretrained_cfg", None) or {}
     name = str(config.get("architecture") or type(model).__name__)
     if "input_size" not in config:
@@ -101,6 +109,29 @@ def _about(model: Any, example: Float[Tensor, "n ..."]) -> About:
     if example.ndim != 4 or example.shape[1] != look.channels:
         return About(model=name)
     return About(model=name, preprocess=preprocess_of(replace(look, size=(example.shape[2], example.shape[3]))))
+
+
+def _of_texts(model: Any, example: Example) -> About:
+    """What transformers knows of the model, if it is one of its."""
+    check_example(example)
+    inputs, config = inputs_of(model, ordered(model, example)), getattr(model, "config", None)
+    labels = dict(getattr(config, "id2label", None) or {})
+    named = [name for number, name in sorted(labels.items()) if name != f"LABEL_{number}"]
+    lengths = {each.dims for each in inputs if each.kind == "indices" and len(each.dims) == 2}
+    text = None
+    if len(lengths) == 1 and all(each.kind == "indices" for each in inputs):
+        pad = getattr(config, "pad_token_id", None) or 0
+        names = tuple(each.name for each in inputs)
+        text = Reading(length=inputs[0].dims[1], inputs=names, pad=pad, config=_config(config))
+    return About(model=type(model).__name__, classes=tuple(named), text=text)
+
+
+def _config(config: Any) -> str:
+    """That of transformers, what is as in its class left out."""
+    if not hasattr(config, "to_diff_dict"):
+        return ""
+    said = {**config.to_diff_dict(), "model_type": config.model_type}
+    return json.dumps({name: value for name, value in said.items() if name != "transformers_version"}, sort_keys=True)
 
 
 def _place(path: str | os.PathLike[str], suffix: str) -> Path:

@@ -11,6 +11,7 @@ from jaxtyping import Float32
 from numpy import ndarray
 
 from stillbit.deploy.about import About
+from stillbit.deploy.inputs import Given, Wanted
 from stillbit.deploy.program import Array
 
 
@@ -18,11 +19,13 @@ class Engine(Protocol):
     """A program, ready to run."""
 
     name: str
+    wanted: Wanted
+    """What it takes in."""
 
-    def __call__(self, images: Float32[ndarray, "n ..."]) -> Float32[ndarray, "n classes"]:
-        """Logits."""
+    def __call__(self, *given: Array) -> Float32[ndarray, "n classes"]:
+        """Logits of a batch of images, or of what else the model takes in: ``engine(input_ids, attention_mask)``."""
 
-    def codes(self, images: Array, forced: Mapping[str, Array] | None = None) -> Iterator[tuple[str, Array]]:
+    def codes(self, given: Given, forced: Mapping[str, Array] | None = None) -> Iterator[tuple[str, Array]]:
         """The integers of every step that has some, by the name of its output, in the order of the program."""
 
 

@@ -6,13 +6,15 @@ A value is a tensor of floats, or of *codes*: integers with a `Grid` of their ow
 * ``product`` and ``convolution`` multiply them: ``sum (a + offset_a) * (b + offset_b)``, exact, a float afterwards;
 * ``level`` makes them a float again: ``code + offset``.
 
-All that only moves elements (reshape, permute, slice, ...) moves codes as it moves floats. Everything else is float32.
+All that only moves elements (reshape, permute, slice, ...) moves codes as it moves floats. Everything else is float32,
+but for *indices*: whole numbers that say which rows of a table to take. A program may be given some (the words of a
+sentence); ``number`` makes floats of them and ``index`` makes them of floats.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from numpy.typing import NDArray
 
@@ -26,9 +28,11 @@ MULTIPLIES = ("product", "convolution")
 FLOATS = (
     *("add", "sub", "mul", "div", "neg", "abs", "exp", "sqrt", "rsqrt", "clamp", "compare", "where"),
     *("relu", "gelu", "silu", "sigmoid", "tanh", "hardswish", "hardsigmoid", "softmax", "layer_norm"),
-    *("mean", "sum", "max", "norm", "matmul", "conv", "max_pool", "avg_pool"),
+    *("mean", "sum", "cumsum", "max", "norm", "matmul", "conv", "max_pool", "avg_pool"),
 )
-OPERATIONS = ("quantize", "level", *MULTIPLIES, *MOVES, *FLOATS)
+INDICES = ("number", "index")
+"""Floats of indices, and indices of floats."""
+OPERATIONS = ("quantize", "level", *INDICES, *MULTIPLIES, *MOVES, *FLOATS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,16 +80,29 @@ class Rounding:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Program:
-    """The steps in order; ``input`` is an image, or whatever the model takes in."""
+class Input:
+    """What a program is given: an image, the words of a sentence, which of them are padding."""
 
-    input: str
-    shape: Dims
+    name: str
+    dims: Dims
+    kind: Literal["floats", "indices"] = "floats"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """The steps in order."""
+
+    inputs: tuple[Input, ...]
     output: str
     steps: tuple[Step, ...]
     constants: dict[str, Constant]
     roundings: tuple[Rounding, ...] = field(default=(), compare=False)
     """Those of the training model, in its order; several may be one step. Known to `trace`: no file keeps them."""
+
+    @property
+    def shape(self) -> Dims:
+        """Of the first input: all that there is to say of a program that takes images."""
+        return self.inputs[0].dims
 
 
 def sizes(dims: Dims, batch: int) -> Dims:

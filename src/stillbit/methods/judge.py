@@ -1,4 +1,4 @@
-"""How good a model is on the images it was not trained on."""
+"""How good a model is on the images, or texts, it was not trained on."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from stillbit.data.loaders import Loader, Place
 from stillbit.data.sources import open_source
 from stillbit.methods import build
 from stillbit.methods.target import Target
-from stillbit.methods.texts import open_exam
+from stillbit.methods.texts import damaged_of, open_exam
 from stillbit.train import distributed
 from stillbit.train.damage import left_out
 from stillbit.train.evaluate import evaluate
 
 
 class Judgement(NamedTuple):
-    """The scores, and which damaged images were left out of them, each with the reason."""
+    """The scores, and which damaged images or lines were left out of them, each with the reason."""
 
     scores: dict[str, float]
     left_out: dict[str, str]
@@ -28,7 +28,8 @@ def judge(target: Target, *, device: str = "auto", amp: bool = False) -> Judgeme
         model = target.model.to(share.device)
         place = Place(share.rank, share.world, str(share.device))
         if target.recipe.reads:
-            return Judgement(evaluate(model, open_exam(target.recipe, place), device=share.device, amp=amp), {})
+            scores = evaluate(model, open_exam(target.recipe, place), device=share.device, amp=amp)
+            return Judgement(scores, damaged_of(target.recipe))
         source = open_source(target.recipe.data, "val")
         look = build.look_of(target.recipe, target.model)
         outputs = getattr(model, "num_classes", len(source.classes))

@@ -58,6 +58,9 @@ def _of_file(path: Path) -> Any:
 
 def of_folder(path: Path) -> Any:
     """The model in a folder as transformers lays one out: quantized, if stillbit saved it, or float."""
+    deployed = path / "packed.safetensors"
+    if deployed.is_file():
+        raise ValueError(f"{path} is deployed: stillbit verify {deployed} judges it; or give the run it came from")
     try:
         return load(path).eval()
     except ValueError as error:

@@ -97,6 +97,14 @@ def open_exam(recipe: Recipe, place: Place, limit: int | None = None) -> Exam:
     return _exam(task_of(settings), cut, settings, place)
 
 
+def damaged_of(recipe: Recipe) -> dict[str, str]:
+    """Which lines to be judged by were left out, each with the reason."""
+    if recipe.data.corrupt == DataSettings.corrupt:
+        return {}
+    settings = text_settings(recipe)
+    return dict(fault for split in splits_of(settings) for fault in open_texts(settings, split).damaged)
+
+
 def pieces_of(recipe: Recipe) -> Pieces:
     """The tokenizer of a model that is trained."""
     assert recipe.text.tokenizer is not None, "a run has its own"

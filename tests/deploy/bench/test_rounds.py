@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from stillbit.deploy.about import About
+from stillbit.deploy.about import About, Reading
 from stillbit.deploy.bench import rounds as module
 from stillbit.deploy.bench.rounds import Asked, bench, facts_of, hardware, size_of
 from stillbit.deploy.bench.worker import Ready, Turn
@@ -153,7 +153,30 @@ def test_what_measures_nothing_is_refused(asked: Asked, sentence: str) -> None:
 
 
 def test_a_file_says_of_what_it_is(tmp_path: Path) -> None:
-    assert facts_of(file(tmp_path)) == ("vit_pico_patch4_32", (8,), 3)
+    said = facts_of(file(tmp_path))
+    assert (said.model, said.inputs, said.classes) == ("vit_pico_patch4_32", programs.linear().inputs, 3)
+    assert not said.is_text and said.label == said.model
+
+
+def test_a_file_of_texts_says_its_length_and_what_its_float_model_is_built_by(tmp_path: Path) -> None:
+    text = Reading(length=6, inputs=("ids", "mask"), config='{"model_type": "bert"}')
+    write(Packed(program=programs.reading(), about=About(model="bert", text=text)), tmp_path / "r.safetensors")
+    said = facts_of(tmp_path / "r.safetensors", "other")
+    assert said.label == "bert of 6 tokens" and said.config == text.config and said.wanted.limits == {"ids": 10}
+    write(Packed(program=programs.reading(), about=About(model="bert")), tmp_path / "r.safetensors")
+    assert facts_of(tmp_path / "r.safetensors", "other").config == "other"
+
+
+def test_files_of_two_lengths_have_their_own_yardsticks(tmp_path: Path, pretended: Any) -> None:
+    pretended(quick)
+    text = Reading(length=6, inputs=("ids", "mask"), config="{}")
+    write(Packed(program=programs.reading(), about=About(model="bert", text=text)), tmp_path / "a.safetensors")
+    write(Packed(program=programs.reading(), about=About(model="bert")), tmp_path / "b.safetensors")
+    report = bench(Asked(files=(tmp_path / "a.safetensors", tmp_path / "b.safetensors"), batches=(1,), rounds=1))
+    assert [row.model for row in report.rows] == ["bert of 6 tokens"] * 4 and report.noun == "text"
+    assert report.ratio(report.rows[0], 1).median == pytest.approx(len(report.rows[0].name) / 1000)
+    (note,) = report.notes
+    assert note == "no float model beside bert of 6 tokens: its file has no config of transformers, --config FILE"
 
 
 def test_weights_beside_a_graph_count(tmp_path: Path) -> None:

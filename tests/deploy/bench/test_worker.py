@@ -13,18 +13,32 @@ import pytest
 
 from stillbit.deploy.about import About
 from stillbit.deploy.bench import worker as bench_worker
-from stillbit.deploy.bench.worker import Contender, Ready, Turn, engine, heard, peak, serve, started, turn, words_of
+from stillbit.deploy.bench.worker import (
+    Contender,
+    Ready,
+    Subject,
+    Turn,
+    engine,
+    heard,
+    peak,
+    serve,
+    started,
+    turn,
+    words_of,
+)
 from stillbit.deploy.file.packed import Packed, write
+from stillbit.deploy.inputs import Wanted
+from stillbit.deploy.program import Input
 from tests.deploy import programs
 
-FLOAT = Contender(
-    name="torch fp32", kind="torch", source="vit_pico_patch4_32", precision="fp32", shape=(3, 32, 32), classes=10
-)
+VIT = Subject(model="vit_pico_patch4_32", inputs=(Input(name="input", dims=(-1, 3, 32, 32)),), classes=10)
+FLOAT = Contender(name="torch fp32", kind="torch", source=VIT.model, precision="fp32", subject=VIT)
+LINEAR = Subject(model="", inputs=programs.linear().inputs, classes=3)
 
 
 def packed(folder: Path) -> Contender:
     write(Packed(program=programs.linear(), about=About()), folder / "linear.safetensors")
-    return Contender(name="integer", kind="integer", source=str(folder / "linear.safetensors"), shape=(8,), classes=3)
+    return Contender(name="integer", kind="integer", source=str(folder / "linear.safetensors"), subject=LINEAR)
 
 
 def served(contender: Contender, *words: Any) -> list[Any]:
@@ -66,7 +80,7 @@ def test_a_turn_is_its_median_and_begins_unmeasured() -> None:
     def run(images: Any) -> None:
         sizes.append(images.shape)
 
-    made = turn(run, 4, (3, 5))
+    made = turn(run, 4, Wanted(inputs=(Input(name="input", dims=(-1, 3, 5)),), limits={}))
     assert sizes == [(4, 3, 5)] * (1 + bench_worker.LEAST) and made.seconds < 1
 
 

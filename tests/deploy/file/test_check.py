@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from stillbit.deploy.file.check import check, check_form, shapes
-from stillbit.deploy.program import Constant, Grid, Program, Step
+from stillbit.deploy.program import Constant, Grid, Input, Program, Step
 from stillbit.deploy.runtime import reference
 from stillbit.deploy.tracing.trace import trace
 from tests.deploy import small
@@ -22,6 +22,11 @@ def changed(program: Program, number: int, **changes: Any) -> Program:
     steps = list(program.steps)
     steps[number] = replace(steps[number], **changes)
     return replace(program, steps=tuple(steps))
+
+
+def shaped(program: Program, *dims: int) -> Program:
+    """With another input."""
+    return replace(program, inputs=(replace(program.inputs[0], dims=dims),))
 
 
 def test_every_shape_is_what_the_reference_makes() -> None:
@@ -65,11 +70,14 @@ def test_form_is_checked_without_a_look_at_what_constants_hold() -> None:
 
 
 WRONG: list[tuple[Callable[[Program], Program], str]] = [
-    (lambda p: replace(p, shape=(8,)), "its input of 8 is no batch"),
-    (lambda p: replace(p, shape=(-1, -1)), "is no batch"),
-    (lambda p: replace(p, shape=()), "its input of one number is no batch"),
-    (lambda p: replace(p, shape=(-1, 9)), "step 1 (product of head): batch x 9 and 8 x 3 cannot be multiplied"),
-    (lambda p: replace(p, input="c0"), "its input has the name of constant c0"),
+    (lambda p: shaped(p, 8), "its input of 8 is no batch"),
+    (lambda p: shaped(p, -1, -1), "is no batch"),
+    (lambda p: shaped(p), "its input of one number is no batch"),
+    (lambda p: shaped(p, -1, 9), "step 1 (product of head): batch x 9 and 8 x 3 cannot be multiplied"),
+    (
+        lambda p: replace(p, inputs=(replace(p.inputs[0], name="c0"),)),
+        "its input has the name of another, or of constant c0",
+    ),
     (lambda p: replace(p, output="v9"), "no step puts out v9, its output"),
     (lambda p: replace(p, output="input"), "no step puts out input"),
     (lambda p: replace(p, output="v0"), "its output is codes of batch x 8"),
@@ -185,5 +193,5 @@ def test_a_window_over_everything_counts_what_it_copies() -> None:
 def test_a_step_is_never_looked_at_longer_than_it_is_long() -> None:
     steps = (Step(op="relu", inputs=("input",), output="v0", settings={}, layer="x" * 10_000),) * 2
     with pytest.raises(ValueError) as caught:
-        check(Program(input="input", shape=(-1, 2), output="v0", steps=steps, constants={}))
+        check(Program(inputs=(Input(name="input", dims=(-1, 2)),), output="v0", steps=steps, constants={}))
     assert len(str(caught.value)) < 300

@@ -8,7 +8,7 @@ import pytest
 
 from stillbit.deploy.file.check_settings import FORMS, check_settings
 from stillbit.deploy.program import OPERATIONS, Step
-from tests.deploy.programs import WINDOW, everything
+from tests.deploy.programs import WINDOW, everything, reading
 
 GRID = {"low": -2, "high": 1, "offset": 0.0}
 POOL = {"window": [2, 2], "stride": [2, 2], "padding": [0, 0], "ceil": False}
@@ -23,7 +23,9 @@ def test_every_operation_has_a_form() -> None:
 
 
 def test_a_program_with_every_operation_passes() -> None:
-    for each in everything().steps:
+    steps = (*everything().steps, *reading().steps)
+    assert {each.op for each in steps} == set(OPERATIONS)
+    for each in steps:
         check_settings(each)
 
 
@@ -62,7 +64,7 @@ def test_a_program_with_every_operation_passes() -> None:
         (step("add", 1), "it takes a second value or a number"),
         (step("add", 2, by=1.0), "it takes a second value or a number"),
         (step("add", 1, by=1e39), "its setting by cannot be 1e[+]39"),
-        (step("compare", 2, how="eq"), "its setting how cannot be 'eq'"),
+        (step("compare", 2, how="is"), "its setting how cannot be 'is'"),
         (step("compare", 2, how=[]), "its setting how cannot be"),
         (step("compare", 1, how="ge"), "it takes a second value or a number"),
         (step("clamp", 1), "it takes two more values or numbers"),

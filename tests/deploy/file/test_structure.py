@@ -22,7 +22,7 @@ def said() -> Any:
 
 def test_a_program_comes_back() -> None:
     back = of_json(said())
-    assert (back.input, back.shape, back.output) == (PROGRAM.input, PROGRAM.shape, PROGRAM.output)
+    assert (back.inputs, back.output) == (PROGRAM.inputs, PROGRAM.output)
     assert back.steps == PROGRAM.steps and back.places == PLACES and back.about == {"model": "m"}
 
 

@@ -17,7 +17,7 @@ from stillbit.deploy.program import Program
 from stillbit.deploy.runtime import reference
 from stillbit.deploy.tracing.trace import trace
 from tests.deploy import small
-from tests.deploy.programs import Written, everything, linear
+from tests.deploy.programs import Written, everything, linear, reading, sentences
 
 
 def dumped(program: Program, images: Any, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -110,8 +110,16 @@ def test_a_scale_is_found_behind_moves_and_a_number_is_said(tmp_path: Path) -> N
     assert [tensors[name].dtype for name in entry["inputs"]] == [np.int8, np.int16]
 
 
+def test_texts_have_vectors_too(tmp_path: Path) -> None:
+    index, tensors = dumped(reading(), sentences(2), tmp_path / "v")
+    assert index["images"] == 2 and [entry["op"] for entry in index["steps"]] == ["quantize", "product"]
+    entry = index["steps"][1]
+    a, b = (tensors[name].astype(np.int64) for name in entry["inputs"])
+    assert (a @ b == tensors[entry["sums"]]).all()
+
+
 def test_images_of_another_shape_are_refused(tmp_path: Path) -> None:
     for shape in ((2, 9), (0, 8), (8,)):
-        with pytest.raises(ValueError, match=r"images are .* and the program takes any number of"):
+        with pytest.raises(ValueError, match=r"images of .* are no batch of 8"):
             dump(linear(), np.ones(shape, np.float32), tmp_path / "v")
     assert not list(tmp_path.iterdir())

@@ -6,7 +6,7 @@ from stillbit.deploy.graphs.graph import Graph
 
 def written(graph: Graph, last: str) -> list[str]:
     ends = [onnx.helper.make_tensor_value_info(name, 1, ["batch", 2, 3]) for name in ("images", last)]
-    return [node.op_type for node in graph.model(*ends, opset=18).graph.node]
+    return [node.op_type for node in graph.model(ends[:1], ends[1], opset=18).graph.node]
 
 
 def test_the_same_on_the_same_is_written_once() -> None:

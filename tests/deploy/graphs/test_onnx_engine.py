@@ -69,6 +69,22 @@ def test_the_batch_is_of_any_size(number: int, tmp_path: Path) -> None:
     np.testing.assert_allclose(OnnxRuntime(tmp_path / "model.onnx")(x[::1].astype(np.float64)), want, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("flavour", ["integer", "compact"])
+def test_texts_are_whole_numbers_by_the_names_of_the_model(flavour: str, tmp_path: Path) -> None:
+    program, given = programs.reading(), programs.sentences(4)
+    engine = opened(program, tmp_path, flavour)
+    found = walk(engine, program, given)
+    assert not found.wrong and not found.ties and found.logits < 1e-6
+    ends = [(each.name, each.type, each.shape) for each in engine._session.get_inputs()]
+    assert ends == [("ids", "tensor(int64)", ["batch", 6]), ("mask", "tensor(int64)", ["batch", 6])]
+    assert engine.wanted.limits == {"ids": 10} and engine.wanted.inputs == program.inputs
+    for number in (1, 3):
+        few = tuple(part[:number] for part in given)
+        np.testing.assert_allclose(engine(*few), reference.run(program, few), rtol=0, atol=1e-6)
+    with pytest.raises(ValueError, match="ids has -1 in it, and this model knows 0 to 9"):
+        engine(given[0] * 0 - 1, given[1])
+
+
 @pytest.mark.slow
 def test_where_a_cpu_sums_in_sixteen_bits_weights_of_eight_have_no_sign(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -89,11 +105,11 @@ def test_it_says_what_the_file_says(tmp_path: Path) -> None:
 
 def test_images_of_another_size_are_refused(tmp_path: Path) -> None:
     engine = opened(programs.everything(), tmp_path)
-    with pytest.raises(ValueError, match=r"takes a batch of 3 x 8 x 8, and not an array of \(2, 3, 9, 8\)"):
+    with pytest.raises(ValueError, match=r"images of \(2, 3, 9, 8\) are no batch of 3 x 8 x 8"):
         engine(np.zeros((2, 3, 9, 8), np.float32))
-    with pytest.raises(ValueError, match="takes a batch of 3 x 8 x 8"):
+    with pytest.raises(ValueError, match="are no batch of 3 x 8 x 8"):
         list(engine.codes(np.zeros((3, 8, 8), np.float32)))
-    with pytest.raises(ValueError, match="takes a batch of 3 x 8 x 8"):
+    with pytest.raises(ValueError, match="are no batch of 3 x 8 x 8"):
         engine(np.zeros((0, 3, 8, 8), np.float32))
 
 

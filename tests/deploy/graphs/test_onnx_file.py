@@ -13,10 +13,13 @@ from stillbit import __version__
 from stillbit.deploy.about import About, Preprocess
 from stillbit.deploy.graphs.onnx_file import Written, model_of, opset_of, write_onnx
 from stillbit.deploy.graphs.sides import Dialect
+from stillbit.deploy.inputs import Wanted
+from stillbit.deploy.program import Input
 from stillbit.deploy.runtime import reference
 from tests.deploy import programs
 from tests.deploy.graphs.walk import images, program_of
 
+WANTED = Wanted(inputs=(Input(name="input", dims=(-1, 3)),), limits={})
 ABOUT = About(
     model="tiny",
     classes=('a "cat"', "<dög>"),
@@ -117,7 +120,7 @@ def test_without_the_package_the_extra_is_named(tmp_path: Path, monkeypatch: pyt
     ],
 )
 def test_metadata_that_cannot_be_read_are_refused(damage: dict[str, str | None], why: str) -> None:
-    said = Written(about=ABOUT, flavour="integer", output="v1", shape=(-1, 3), codes={}).to_strings()
+    said = Written(about=ABOUT, flavour="integer", output="v1", wanted=WANTED, codes={}).to_strings()
     said.update({key: value for key, value in damage.items() if value is not None})
     with pytest.raises(ValueError, match=why):
         Written.of_strings({key: value for key, value in said.items() if damage.get(key, "") is not None})

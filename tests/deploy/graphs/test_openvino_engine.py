@@ -92,6 +92,16 @@ def test_the_batch_is_of_any_size_and_a_few_sizes_are_kept(tmp_path: Path) -> No
     assert len(engine._compiled) == KEPT
 
 
+def test_texts_are_whole_numbers_by_the_names_of_the_model(tmp_path: Path) -> None:
+    program, given = programs.reading(), programs.sentences(4)
+    engine = opened(program, tmp_path)
+    found = walk(engine, program, given)
+    assert not found.wrong and found.logits < 1e-6 and engine.wanted.limits == {"ids": 10}
+    np.testing.assert_allclose(engine(*given), reference.run(program, given), rtol=0, atol=1e-6)
+    with pytest.raises(ValueError, match=r"takes 2 arrays \(ids, mask\), and was given 1"):
+        engine(given[0])
+
+
 def test_what_it_gave_is_not_changed_by_what_it_gives_next(tmp_path: Path) -> None:
     program = programs.everything()
     engine = opened(program, tmp_path)
@@ -111,7 +121,7 @@ def test_the_rest_may_be_computed_in_bfloat16(tmp_path: Path) -> None:
 
 def test_images_of_another_size_are_refused(tmp_path: Path) -> None:
     engine = opened(programs.everything(), tmp_path)
-    with pytest.raises(ValueError, match=r"takes a batch of 3 x 8 x 8, and not an array of \(2, 3, 9, 8\)"):
+    with pytest.raises(ValueError, match=r"images of \(2, 3, 9, 8\) are no batch of 3 x 8 x 8"):
         engine(np.zeros((2, 3, 9, 8), np.float32))
 
 

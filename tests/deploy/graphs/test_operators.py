@@ -8,7 +8,7 @@ from stillbit.deploy.about import About
 from stillbit.deploy.graphs.onnx_file import model_of
 from stillbit.deploy.graphs.operators import OPERATORS
 from stillbit.deploy.graphs.sides import Dialect
-from stillbit.deploy.program import FLOATS, MOVES, Program
+from stillbit.deploy.program import FLOATS, INDICES, MOVES, Program
 from stillbit.deploy.runtime import reference
 from tests.deploy import programs
 from tests.deploy.graphs.run import run
@@ -20,7 +20,7 @@ def close(program: Program, images: Any) -> None:
 
 
 def test_every_operation_of_a_program_has_one_in_onnx() -> None:
-    assert set(OPERATORS) == {*MOVES, *FLOATS}
+    assert set(OPERATORS) == {*MOVES, *FLOATS, *INDICES}
 
 
 @pytest.mark.parametrize("dialect", [Dialect(), Dialect(dense=True), Dialect(openvino=True)])

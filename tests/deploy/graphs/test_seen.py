@@ -1,11 +1,7 @@
 import numpy as np
-import pytest
 
-from stillbit.deploy.about import About
-from stillbit.deploy.graphs.onnx_file import Written
-from stillbit.deploy.graphs.seen import checked, integers_of
-
-WRITTEN = Written(about=About(), flavour="integer", output="v1", shape=(-1, 2, 3), codes={})
+from stillbit.deploy.graphs.seen import integers_of, names_of
+from stillbit.deploy.program import Input
 
 
 def test_zero_is_taken_off() -> None:
@@ -20,12 +16,7 @@ def test_what_was_moved_is_moved_back_last_first() -> None:
     np.testing.assert_array_equal(integers_of(moved, how, 2), codes)
 
 
-def test_images_become_floats_in_a_row() -> None:
-    made = checked(np.zeros((4, 3, 2)).transpose(0, 2, 1), WRITTEN)
-    assert made.dtype == np.float32 and made.flags.c_contiguous
-
-
-@pytest.mark.parametrize("shape", [(2, 3), (0, 2, 3), (4, 3, 2), (4, 2, 3, 1)])
-def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="a batch of 2 x 3"):
-        checked(np.zeros(shape), WRITTEN)
+def test_images_are_called_images_and_all_else_as_the_model_calls_it() -> None:
+    image, ids = Input(name="input", dims=(-1, 3, 8, 8)), Input(name="input_ids", dims=(-1, 4), kind="indices")
+    assert names_of([image]) == ["images"]
+    assert names_of([ids]) == ["input_ids"] and names_of([image, ids]) == ["input", "input_ids"]

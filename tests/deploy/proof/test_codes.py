@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stillbit.deploy.program import Constant, Grid, Program, Step
+from stillbit.deploy.program import Constant, Grid, Input, Program, Step
 from stillbit.deploy.proof.codes import EPSILON, ULPS, heard, walk
 
 WEIGHT = np.array([[1, -1], [2, 0], [-2, 1]])
@@ -36,7 +36,7 @@ def program(offset: float = 0.0) -> Program:
     )
     grid = Grid(low=-2, high=2, offset=offset)
     constants = {"s": Constant(array=np.ones(1, np.float32)), "w": Constant(array=WEIGHT, grid=grid)}
-    return Program(input="x", shape=(-1, 3), output="y", steps=steps, constants=constants)
+    return Program(inputs=(Input(name="x", dims=(-1, 3)),), output="y", steps=steps, constants=constants)
 
 
 def images(*rows: tuple[float, float, float]) -> np.ndarray[Any, Any]:

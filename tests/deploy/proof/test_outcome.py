@@ -44,6 +44,21 @@ def test_a_proof_with_a_field_that_is_wrong_names_it(tmp_path: Path) -> None:
         Proof.read(tmp_path / "proof.json")
 
 
+def test_a_number_that_ties_change_is_no_class() -> None:
+    held = replace(made().proof.comparisons[2], images=100, same=90)
+    proof = replace(made().proof, comparisons=(held,))
+    assert "integer has another first class on 10 of 100 images because of ties" in str(proof.failure())
+    assert "integer has another number on 10 of 100" in str(replace(proof, numbers=True).failure())
+
+
+def test_a_proof_of_before_there_were_numbers_is_read(tmp_path: Path) -> None:
+    data = json.loads(made().proof.to_json())
+    for name in ("numbers", "noun"):
+        del data["proof"][name]
+    (tmp_path / "proof.json").write_text(json.dumps(data))
+    assert Proof.read(tmp_path / "proof.json") == made().proof
+
+
 def test_totals_are_sums_over_layers() -> None:
     held = made().proof.comparisons[1]
     assert held.integers == sum(layer.integers for layer in held.layers) > 0

@@ -235,3 +235,23 @@ def test_a_model_in_training_mode_is_compared_in_eval_mode_and_left_as_it_was(ma
         assert model.training
     finally:
         model.eval()
+
+
+def test_numbers_are_the_same_if_they_are_near() -> None:
+    x = small.images(6)
+    model = small.trained(small.vit(num_classes=1), "vvtq", "w2a2", x)
+    program = trace(model, x)
+    liar, more = Liar(program), [(x.numpy(), None)]
+    proof = prove(model, program, {"liar": liar}, x.numpy(), Told(more=more))
+    assert proof.numbers and proof.failure() is None
+    assert [(c.images, c.same, c.judged) for c in proof.comparisons] == [(6, 6, 0)] * 2
+    largest = float(np.abs(Reference(program)(x.numpy())).max())
+    for added, same in ((0.009, 6), (0.02, 0)):
+        liar.added = added * largest
+        (_, off) = prove(model, program, {"liar": liar}, x.numpy(), Told(more=more, tolerance=0.5)).comparisons
+        assert off.same == same
+
+
+def test_a_number_that_is_none_is_not_near() -> None:
+    assert proof_run._same(np.array([np.nan, 1.0]), np.array([1.0, 1.0])) == 1
+    assert proof_run._same(np.zeros(2), np.zeros(2)) == 2

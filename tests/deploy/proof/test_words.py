@@ -44,6 +44,14 @@ def test_an_engine_that_computes_otherwise_when_nobody_looks_is_said_to() -> Non
     assert "OpenVINO fuses more where nobody looks: on 2 of 6 images its logits are others" in said
 
 
+def test_where_there_are_no_classes_numbers_are_said_to_be_compared() -> None:
+    proof = replace(made().proof, numbers=True, noun="texts")
+    assert "same number" in compared(proof).head and "same top-1" not in compared(proof).head
+    assert "Same number: off by at most 1% of the largest." in explained(proof)
+    assert "same number" not in explained(made().proof).lower()
+    assert totals(proof.layers, proof.noun).endswith(" MACs a text: 100.0% of codes by codes")
+
+
 def test_equal_layers_are_one_row_with_their_number() -> None:
     layers = made().proof.layers
     size = next(layer.bytes for layer in layers if layer.name == "blocks.0.attn.qkv")

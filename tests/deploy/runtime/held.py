@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from stillbit.deploy.inputs import parts
 from stillbit.deploy.program import Program
 from stillbit.deploy.runtime import reference
 
@@ -47,4 +48,4 @@ def near(program: Program, x: Any, engine: Any) -> float:
     for step, _, value in reference.steps(program, x, dict(engine.codes(x))):
         output = value if step.output == program.output else output
     assert output is not None
-    return float(abs(engine(x) - output).max() / abs(output).max())
+    return float(abs(engine(*parts(x)) - output).max() / abs(output).max())

@@ -90,6 +90,25 @@ def test_every_operation_that_there_is_runs() -> None:
     np.testing.assert_allclose(Integer(program, exact=True)(x), reference.run(program, x), rtol=1e-6)
 
 
+def test_texts_run_as_images_do_and_what_does_not_fit_is_refused() -> None:
+    program, given = programs.reading(), programs.sentences(5)
+    assert holds(program, given) == 0
+    engine = Integer(program)
+    np.testing.assert_allclose(engine(*given), reference.run(program, given), rtol=0, atol=1e-6)
+    with pytest.raises(ValueError, match=r"ids has 1[0-9] in it, and this model knows 0 to 9"):
+        engine(given[0] + 10, given[1])
+    with pytest.raises(ValueError, match=r"takes 2 arrays \(ids, mask\), and was given 1"):
+        list(engine.codes(given[:1]))
+
+
+@pytest.mark.slow  # compiles
+def test_texts_may_be_compiled() -> None:
+    program, given = programs.reading(), programs.sentences(5)
+    np.testing.assert_allclose(
+        Integer(program, compiled=True)(*given), reference.run(program, given), rtol=0, atol=1e-6
+    )
+
+
 def test_a_program_without_any_codes_runs() -> None:
     made = programs.Written(4)
     x = made.add("gelu", made.add("matmul", "input", made.floats(4, 3)), tanh=True)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from stillbit.deploy.runtime import reference
-from stillbit.deploy.runtime.integer_plan import BATCH_PLACE, IMAGES_PLACE, Plan
+from stillbit.deploy.runtime.integer_plan import BATCH_PLACE, Plan
 from tests.deploy import programs
 
 
@@ -16,7 +16,7 @@ def test_codes_and_sums_are_shown_by_the_programs_names_in_its_order(exact: bool
     program = programs.everything()
     plan, x = Plan(program, exact=exact), torch.randn(2, 3, 8, 8)
     names = [name for name, _ in reference.Reference(program).codes(x.numpy())]
-    assert [name for name, _ in plan.watch(x, {})] == names
+    assert [name for name, _ in plan.watch((x,), {})] == names
     assert [i.watched for i in plan.instructions if i.watched] == names
 
 
@@ -29,14 +29,14 @@ def test_every_value_is_freed_once_and_after_its_last_reader(exact: bool) -> Non
         assert not gone & set(instruction.freed)
         gone |= set(instruction.freed)
     made = {instruction.output for instruction in plan.instructions}
-    assert gone == (made | {IMAGES_PLACE}) - {plan.places[plan.program.output]}
+    assert gone == (made | {plan.places["input"]}) - {plan.places[plan.program.output]}
     assert BATCH_PLACE not in gone and all(plan.start[place] is None for place in gone)
 
 
 def test_a_plan_keeps_nothing_of_a_batch() -> None:
     plan = Plan(programs.linear())
     before = list(plan.start)
-    first, other = torch.randn(2, 8), torch.randn(3, 8)
+    first, other = (torch.randn(2, 8),), (torch.randn(3, 8),)
     want = plan.run(first)
     plan.run(other)
     assert torch.equal(plan.run(first), want)

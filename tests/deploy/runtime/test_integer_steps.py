@@ -56,6 +56,16 @@ def test_elements_are_moved_as_the_reference_does(op: str, settings: dict[str, A
     np.testing.assert_array_equal(ready.run(*values).numpy(), reference.OPERATIONS[op](*inputs, **whole))
 
 
+def test_indices_are_the_references_whatever_the_floats_are() -> None:
+    x = np.array([[-3.0, 0.0, 2.0, 7.0, np.nan, np.inf, -np.inf, 1.0]], np.float32)
+    for op, settings, given in (("index", {"size": 5}, x), ("number", {}, np.array([[3, 0, 1]]))):
+        ready = prepared(Step(op=op, inputs=("a",), output="b", settings=settings, layer=""), NOTHING, exact=True)
+        made = ready.run(torch.from_numpy(given)).numpy()
+        want = reference.OPERATIONS[op](given, **settings)
+        assert made.dtype == want.dtype
+        np.testing.assert_array_equal(made, want)
+
+
 def test_constants_are_as_small_as_their_grid() -> None:
     codes = np.array([[1, -2]])
     assert tensor_of(Constant(array=codes, grid=Grid(low=-2, high=1))).dtype == torch.int8

@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from stillbit.deploy.program import Constant, Grid, Program, Step
+from stillbit.deploy.program import Constant, Grid, Input, Program, Step
 from stillbit.deploy.runtime import reference
 
 
@@ -56,7 +56,7 @@ def test_what_is_not_read_again_is_forgotten_and_every_step_is_shown() -> None:
         Step(op="quantize", inputs=("x",), output="a", settings={"low": -8, "high": 7, "offset": 0.0}, layer="one"),
         Step(op="product", inputs=("a", "w"), output="y", settings={"offsets": [0.0, 0.0]}, layer="one"),
     )
-    program = Program(input="x", shape=(-1, 2), output="y", steps=steps, constants={"w": codes})
+    program = Program(inputs=(Input(name="x", dims=(-1, 2)),), output="y", steps=steps, constants={"w": codes})
     x = np.array([[1.2, -3.0], [0.0, 99.0]], np.float32)
     assert reference.run(program, x).tolist() == [[-5.0], [14.0]]
     first, inputs, codes_of_x = next(reference.steps(program, x))
@@ -73,7 +73,7 @@ def two_products() -> Program:
         Step(op="quantize", inputs=("p",), output="b", settings=quantize, layer="two"),
         Step(op="product", inputs=("b", "w"), output="y", settings={"offsets": [0.0, 0.5]}, layer="two"),
     )
-    return Program(input="x", shape=(-1, 2), output="y", steps=steps, constants={"w": weight})
+    return Program(inputs=(Input(name="x", dims=(-1, 2)),), output="y", steps=steps, constants={"w": weight})
 
 
 def test_it_shows_codes_and_exact_sums() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stillbit.deploy.program import Constant, Dims, Program, Step
+from stillbit.deploy.program import Constant, Dims, Input, Program, Step
 from stillbit.deploy.runtime import reference
 from stillbit.deploy.tracing.repeats import narrowed, shrunk
 
@@ -36,7 +36,7 @@ def test_parameters_of_a_norm_stay_whole() -> None:
         Step(op="layer_norm", inputs=("x", "c", "c"), output="n", settings={"axes": 1, "eps": 1e-5}, layer=""),
         Step(op="mul", inputs=("n", "c"), output="y", settings={}, layer=""),
     )
-    program = Program(input="x", shape=(-1, 3), output="y", steps=steps, constants={"c": ones})
+    program = Program(inputs=(Input(name="x", dims=(-1, 3)),), output="y", steps=steps, constants={"c": ones})
     small, x = shrunk(program), np.random.default_rng(0).normal(size=(2, 3)).astype(np.float32)
     assert {held.array.shape for held in small.constants.values()} == {(3,), (1,)}
     assert (reference.run(small, x) == reference.run(program, x)).all()

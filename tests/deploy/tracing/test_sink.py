@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from stillbit.deploy.program import Constant, Program, Rounding, Step
+from stillbit.deploy.program import Constant, Input, Program, Rounding, Step
 from stillbit.deploy.runtime import reference
 from stillbit.deploy.tracing.sink import sunk
 from stillbit.deploy.tracing.tidy import tidy
@@ -33,7 +33,11 @@ def there_and_back(last: tuple[int, ...]) -> Program:
     )
     constants = {"shift": constant(2, 5, 1), "scale": constant(5, 1)}
     return Program(
-        input="x", shape=(-1, 2, 4, 5), output="y", steps=steps, constants=constants, roundings=(Rounding("q"),)
+        inputs=(Input(name="x", dims=(-1, 2, 4, 5)),),
+        output="y",
+        steps=steps,
+        constants=constants,
+        roundings=(Rounding("q"),),
     )
 
 
@@ -64,7 +68,11 @@ def stacked(tokens: int) -> Program:
     )
     constants = {"shift": Constant(array=shift), "scale": Constant(array=scale)}
     return Program(
-        input="x", shape=(-1, 3, tokens, 8), output="y", steps=steps, constants=constants, roundings=(Rounding("q"),)
+        inputs=(Input(name="x", dims=(-1, 3, tokens, 8)),),
+        output="y",
+        steps=steps,
+        constants=constants,
+        roundings=(Rounding("q"),),
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from stillbit.deploy.program import Constant, Grid, Program, Rounding, Step
+from stillbit.deploy.program import Constant, Grid, Input, Program, Rounding, Step
 from stillbit.deploy.runtime import reference
 from stillbit.deploy.tracing import trace as tracing
 from stillbit.deploy.tracing.tidy import merged, numbered, tidy
@@ -21,7 +21,9 @@ def step(op: str, inputs: tuple[str, ...], output: str, **settings: Any) -> Step
 
 
 def program(*steps: Step, **constants: Constant) -> Program:
-    return Program(input="x", shape=(-1, 2, 3), output=steps[-1].output, steps=steps, constants=constants)
+    return Program(
+        inputs=(Input(name="x", dims=(-1, 2, 3)),), output=steps[-1].output, steps=steps, constants=constants
+    )
 
 
 def floats(*values: float) -> Constant:
@@ -110,5 +112,5 @@ def test_moves_that_move_nothing_are_left_out(moves: list[tuple[str, dict[str, A
 def test_values_and_constants_are_numbered_in_order() -> None:
     said = program(step("add", ("x", "late"), "b"), step("mul", ("b", "early"), "a"), early=floats(1), late=floats(2))
     tidied = numbered(replace(said, roundings=(Rounding("b"), Rounding())))
-    assert [(each.inputs, each.output) for each in tidied.steps] == [(("input", "c0"), "v0"), (("v0", "c1"), "v1")]
+    assert [(each.inputs, each.output) for each in tidied.steps] == [(("x", "c0"), "v0"), (("v0", "c1"), "v1")]
     assert tidied.constants["c0"].array.item() == 2 and tidied.roundings == (Rounding("v0"), Rounding())

@@ -177,7 +177,7 @@ def test_training_mode_hooks_and_compiled_blocks_are_left_as_they_were() -> None
         (small.vit().bfloat16(), small.images(), "the model is in bfloat16, and what is deployed is float32"),
         (small.vit().to("meta"), small.images(), "the model has no numbers, it is on the meta device"),
         (small.vit(), small.images(2, 12), r"the model does not run on an example of \(3, 12, 12\): Input height"),
-        (small.vit(), small.images().long(), "an example is a batch of floats"),
+        (small.vit(), small.images().to(torch.complex64), "an example is a batch of floats"),
         (small.vit(), small.images()[:0], "an example is a batch of floats"),
         (small.vit(), "image.png", "an example is a batch of floats, .* and this one is str"),
     ],

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from stillbit.deploy.tracing.trace import trace
 from tests.deploy.does import Does, X, means_the_same
 
+EVERY = torch.ones(6, dtype=torch.bool)
 FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "arithmetic": lambda x: (-(x + 1) * 2 - x / 3).abs().sqrt() + torch.rsqrt(x.square() + 1) - x.exp(),
     "powers": lambda x: x**2 + x**3 + x.abs() ** 0.5,
@@ -28,6 +29,14 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     ),
     "padded mean": lambda x: F.avg_pool2d(x, 3, 2, 1) + F.avg_pool2d(x, 3, 2, 1, count_include_pad=False),
     "one pixel": lambda x: F.adaptive_avg_pool2d(x, 1).flatten(1),
+    "one after the other": lambda x: x.cumsum(1) + x.cumsum(-1),
+    "yes and no": lambda x: (
+        x.masked_fill(x > 1, 0.5).masked_fill(~(x < -1), torch.tensor(2.0))
+        + ((x > 0) & (x < 1)).float()
+        + ((x > 0) & EVERY).float() * (EVERY & ~(x > 1)).logical_not()
+        + torch.where((x > 0).logical_not(), x, (~(x == x[:, :1])).float())
+        + (x != 0.0) * x
+    ),
     "choices": lambda x: torch.where(x > 0, x, torch.where(x <= -1, -1.0, x * 0.5)) + (x < 0.5) * x + (x > 1).float(),
 }
 
@@ -54,8 +63,10 @@ def test_norms_use_what_they_have_learned(layer: Any) -> None:
         (lambda x: F.batch_norm(x, None, None, training=True), "batch norm by the statistics of the batch"),
         (lambda x: torch.add(x, x, alpha=2), "add with a factor"),
         (lambda x: x.abs() ** 0.3, "the power of 0.3"),
+        (lambda x: (x > 0).int() & (x < 1).int(), "bits of whole numbers cannot be deployed"),
+        (lambda x: ~(x > 0).int(), "the opposite of what is not yes or no"),
         (lambda x: x.norm(p=1, dim=-1), "only norms of order 2"),
-        (lambda x: x.cumsum(1), "the model computes aten.cumsum.default, which stillbit cannot deploy yet"),
+        (lambda x: x.cumprod(1), "the model computes aten.cumprod.default, which stillbit cannot deploy yet"),
     ],
 )
 def test_what_cannot_be_deployed_is_said(function: Callable[[Tensor], Tensor], said: str) -> None:

@@ -29,6 +29,8 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     ),
     "by other names": lambda x: x.movedim(1, 2).swapaxes(1, 2).narrow(2, 1, 3).ravel().view(len(x), -1),
     "turned by torch itself": lambda x: torch.einsum("bchw,bcwv->bhvc", x, x),
+    "the same of each": lambda x: x[torch.arange(len(x))[:, None], ORDER % 4] + x[torch.arange(len(x)), 1].unsqueeze(1),
+    "opposites": lambda x: (~(x > 0)).permute(0, 2, 1, 3).flatten(1).float() + x.flatten(1),
     "as many as there are images": lambda x: torch.cat(
         [x.new_zeros(len(x), 1, 6, 6), torch.ones(len(x), 1, 6, 6), x], 1
     ),
@@ -45,8 +47,11 @@ def test_a_move_means_what_torch_means(name: str) -> None:
     [
         (lambda x: F.pad(x, (1, 1, 1, 1), mode="reflect"), "the model cannot be deployed: padding by reflect"),
         (lambda x: x[:, ORDER - 3, :, ORDER], "an index along several axes"),
+        (lambda x: x[torch.arange(len(x)), x[:, 0, 0, 0].gt(0) * 1], "elements that differ from image to image"),
+        (lambda x: x.gather(3, torch.zeros_like(x).long()), "makes whole numbers of floats"),
+        (lambda x: torch.cat([x > 0, ~(x > 1)], 1).float(), "moves yes and no together with their opposites"),
         (lambda x: F.dropout(x), "dropout that goes on in eval mode"),
-        (lambda x: x + torch.arange(len(x)).view(-1, 1, 1, 1), "makes a tensor as large as the batch"),
+        (lambda x: x + torch.arange(len(x)).view(-1, 1, 1, 1), "with the numbers of the images in a batch"),
     ],
 )
 def test_what_cannot_be_deployed_is_said(function: Callable[[Tensor], Tensor], said: str) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from stillbit.deploy.runtime import reference
+from stillbit.deploy.runtime.integer import Integer
 from stillbit.deploy.tracing.trace import trace
 from tests.deploy.does import Does, X, means_the_same, operations
 
@@ -105,7 +108,7 @@ class Inner(nn.Module):
         (lambda x: x + 1 if len(x) % 2 else x.exp(), "0.1 takes another path for another batch"),
         (lambda x: x + torch.rand(6), "0.1 computes add with numbers that are others"),
         (lambda x: x.double() * 2, "0.1 computes in torch.float64: call model.float()"),
-        (lambda x: x.argmax(1), "0.1 computes in torch.int64"),
+        (lambda x: x.argmax(1), "0.1 computes aten.argmax.default, which"),
         (torch.special.erfinv, "0.1 computes aten.erfinv.default, which stillbit cannot deploy yet"),
     ],
 )
@@ -122,3 +125,63 @@ def test_a_model_gives_back_one_tensor_that_it_computes(does: Callable[[Tensor],
         ValueError, match="a model to be deployed gives back one tensor that it computes from its input"
     ):
         trace(Does(does), X)
+
+
+IDS = torch.tensor([[3, 1, 4, 1], [5, 2, 0, 0], [2, 5, 3, 0]])
+MASK = (IDS > 0).long()
+
+
+class Reads(nn.Module):
+    """Does something to ids and a mask; has a table of seven rows."""
+
+    def __init__(self, does: Callable[..., Any]) -> None:
+        super().__init__()
+        self.does = does
+        self.table = nn.Embedding(7, 2)
+        self.row = nn.Buffer(torch.tensor([[0, 2, 4, 6, 5, 3, 1]]))
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Any:
+        return self.does(self, ids, mask)
+
+
+@pytest.mark.parametrize(
+    "does",
+    [
+        lambda m, ids, mask: m.table(ids) * mask[..., None],
+        lambda m, ids, mask: m.table(ids).masked_fill(~mask.bool()[..., None], 0.5),
+        lambda m, ids, mask: (ids.float() * 2).add(mask).sum(1, keepdim=True) / mask.sum(1, keepdim=True),
+        lambda m, ids, mask: m.table((torch.cumsum(ids.ne(0).int(), 1).type_as(ids) * mask).long() + 1),
+        lambda m, ids, mask: m.table(torch.gather(m.row.expand(len(ids), -1), 1, ids)) + ids.eq(2)[..., None],
+        lambda m, ids, mask: m.table(ids.roll(1, 1)[:, :2]),
+        lambda m, ids, mask: m.table(m.row[:, :4]) + m.table.weight[mask],
+        lambda m, ids, mask: m.table(torch.stack([ids, mask], 2)).sum(2),
+        lambda m, ids, mask: m.table(torch.zeros_like(ids)) + (mask > 0).unsqueeze(2) * 1.0,
+    ],
+)
+def test_whole_numbers_are_indices_or_exact_floats(does: Callable[..., Any]) -> None:
+    model = Reads(does).eval()
+    program = trace(model, (IDS[:2], MASK[:2]))
+    assert [each.kind for each in program.inputs] == ["indices", "indices"]
+    with torch.no_grad():
+        want = model(IDS, MASK).numpy()
+    found = reference.run(program, (IDS.numpy(), MASK.numpy()))
+    np.testing.assert_allclose(found, want, rtol=1e-6, atol=1e-6)
+    for exact in (True, False):
+        runtime = Integer(program, exact=exact)
+        np.testing.assert_allclose(runtime(IDS.numpy(), MASK.numpy()), want, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("does", "said"),
+    [
+        (lambda m, ids, mask: m.table((m.table(ids).sum(2) * 0).long()), "makes whole numbers of floats"),
+        (lambda m, ids, mask: m.table(ids) if mask[0, 0] > 0 else m.table(ids) * 2, "chooses by what is in its input"),
+        (lambda m, ids, mask: m.table(ids)[:, : int(mask.sum(1)[0])], "chooses by what is in its input"),
+        (lambda m, ids, mask: m.table(ids) * float(ids.numpy()[0, 0]), "with numbers that are others"),
+        (lambda m, ids, mask: m.table(ids).double(), "computes in torch.float64"),
+        (lambda m, ids, mask: ids, "gives back one tensor that it computes"),
+    ],
+)
+def test_what_no_program_does_with_whole_numbers_is_said(does: Callable[..., Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        trace(Reads(does), (IDS, MASK))

@@ -1,4 +1,4 @@
-"""The float model that a deployed one is held against: what timm builds under the same name, with random weights.
+"""The float model that a deployed one is held against, with random weights: timm's of the same name, or transformers'.
 
 Weights do not change how long a product of floats takes.
 """
@@ -7,32 +7,53 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
-from stillbit.deploy.bench.worker import heard, started, words_of
+from torch import Tensor, nn
+
+from stillbit.data.batch import logits_of
+from stillbit.deploy.bench.worker import Subject, heard, started, words_of
 from stillbit.models.names import create
 
 
-def float_model(name: str, shape: tuple[int, ...], classes: int) -> Any:
-    """The model for images of this shape, in eval mode."""
-    return create(name, num_classes=classes, img_size=shape[1], in_chans=shape[0]).eval()
+def float_model(subject: Subject) -> Any:
+    """The model for such images or sentences, in eval mode; it gives back a tensor."""
+    if subject.is_text:
+        from stillbit.models.encoders import build
+
+        return Answers(build(subject.config)).float().eval()
+    channels, size = subject.inputs[0].dims[1:3]
+    return create(subject.model, num_classes=subject.classes, img_size=size, in_chans=channels).eval()
 
 
-def write_graph(name: str, shape: tuple[int, ...], classes: int, path: Path) -> str:
+@final
+class Answers(nn.Module):
+    """A model of transformers that gives back its logits alone."""
+
+    def __init__(self, inside: nn.Module) -> None:
+        super().__init__()
+        self.inside = inside
+
+    def forward(self, *given: Tensor) -> Any:
+        """The logits."""
+        return logits_of(self.inside(*given))
+
+
+def write_graph(subject: Subject, path: Path) -> str:
     """The same model as an ONNX file, written in a process of its own; what went wrong, if anything did."""
-    with started(_write, name, shape, classes, str(path)) as pipe:
+    with started(_write, subject, str(path)) as pipe:
         return str(heard(pipe))
 
 
-def _write(name: str, shape: tuple[int, ...], classes: int, path: str, pipe: Any) -> None:
+def _write(subject: Subject, path: str, pipe: Any) -> None:
     try:
-        export(name, shape, classes, path)
+        export(subject, path)
         pipe.send("")
     except Exception as problem:  # whatever it is, it is said where the others go on
         pipe.send(words_of(problem))
 
 
-def export(name: str, shape: tuple[int, ...], classes: int, path: str) -> None:
+def export(subject: Subject, path: str) -> None:
     """By torch's own exporter."""
     import logging
 
@@ -41,7 +62,10 @@ def export(name: str, shape: tuple[int, ...], classes: int, path: str) -> None:
     logging.disable(logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's own, about how it exports
-        example = torch.zeros(2, *shape)
-        dynamic = ({0: torch.export.Dim("batch")},)
-        model = float_model(name, shape, classes)
-        torch.onnx.export(model, (example,), path, dynamo=True, dynamic_shapes=dynamic, verbose=False)
+        example = tuple(
+            torch.ones(2, *each.dims[1:], dtype=torch.float32 if each.kind == "floats" else torch.int64)
+            for each in subject.inputs
+        )
+        dynamic: Any = tuple({0: torch.export.Dim("batch")} for _ in example)
+        dynamic = (dynamic,) if subject.is_text else dynamic  # its forward takes them as one row
+        torch.onnx.export(float_model(subject), example, path, dynamo=True, dynamic_shapes=dynamic, verbose=False)

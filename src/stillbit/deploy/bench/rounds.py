@@ -17,8 +17,10 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from stillbit.deploy.bench.floats import write_graph
-from stillbit.deploy.bench.worker import Contender, Ready, Turn, heard, serve, started
+from stillbit.deploy.bench.worker import Contender, Ready, Subject, Turn, heard, serve, started
 from stillbit.deploy.engine import IR, PACKED, kind_of, open_engine
+from stillbit.deploy.inputs import Wanted
+from stillbit.deploy.proof.noise import noise
 from stillbit.train.environment import processor, version_of
 
 Tell = Callable[[str], None]
@@ -37,6 +39,8 @@ class Asked:
     """Also what torch's compiler makes of the integer runtime and of the float model."""
     alone: bool = False
     """Without float models."""
+    config: str = ""
+    """Of a model of texts whose file does not say: what transformers builds its float model by."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +84,8 @@ class Report:
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     stopped: bool = False
+    noun: str = "image"
+    """What a batch has many of: an image or a text."""
 
     def ratio(self, row: Row, batch: int) -> Spread | None:
         """To PyTorch's fp32, round by round."""
@@ -112,20 +118,13 @@ class Worker(NamedTuple):
     pipe: Any
 
 
-class Facts(NamedTuple):
-    """What a deployed file is of."""
-
-    model: str
-    shape: tuple[int, ...]
-    classes: int
-
-
 def bench(asked: Asked, tell: Tell = lambda sentence: None) -> Report:
     """Measure; an interruption ends it early, with what there is by then."""
     check_asked(asked)
     report = Report(hardware=hardware(), threads=asked.threads, batches=asked.batches, rounds=asked.rounds)
     with TemporaryDirectory(prefix="stillbit_bench_") as folder:
-        facts = {path: facts_of(path) for path in asked.files}
+        facts = {path: facts_of(path, asked.config) for path in asked.files}
+        report.noun = "text" if all(each.is_text for each in facts.values()) else "image"
         contenders = [each for path in asked.files for each in _of_file(path, facts[path], asked)]
         if not asked.alone:
             for each in dict.fromkeys(facts.values()):
@@ -147,62 +146,66 @@ def check_asked(asked: Asked) -> None:
         raise ValueError(f"a batch is of one image or more, got {asked.batches}: --batches 1 32")
 
 
-def facts_of(path: Path) -> Facts:
-    """What the file says of itself; a damaged one is refused here."""
+def facts_of(path: Path, config: str = "") -> Subject:
+    """What the file says of itself; a damaged one is refused here. ``config`` is for one that does not say its own."""
     if kind_of(path) == PACKED:
         from stillbit.deploy.file.check import shapes
         from stillbit.deploy.file.packed import read
 
         packed = read(path)
-        return Facts(packed.about.model, packed.program.shape[1:], shapes(packed.program)[packed.program.output][-1])
-    import numpy as np
+        about, wanted = packed.about, Wanted.of(packed.program)
+        classes = shapes(packed.program)[packed.program.output][-1]
+    else:
+        engine, about = open_engine(path)
+        wanted = engine.wanted
+        classes = engine(*noise(wanted, 1)).shape[-1]
+    own = about.text.config if about.text is not None else ""
+    limits = tuple(sorted(wanted.limits.items()))
+    return Subject(model=about.model, inputs=wanted.inputs, limits=limits, classes=classes, config=own or config)
 
-    engine, about = open_engine(path)
-    if about.preprocess is None:
-        raise ValueError(f"{path} does not say how large its images are: export it again with stillbit export")
-    shape = (len(about.preprocess.mean), *about.preprocess.size)
-    return Facts(about.model, shape, engine(np.zeros((1, *shape), np.float32)).shape[-1])
 
-
-def _of_file(path: Path, facts: Facts, asked: Asked) -> Iterator[Contender]:
+def _of_file(path: Path, facts: Subject, asked: Asked) -> Iterator[Contender]:
     suffix = kind_of(path)
     kind: Any = {PACKED: "integer", IR: "openvino"}.get(suffix, "onnxruntime")
     for compiled in (False, True) if asked.compiled and kind == "integer" else (False,):
         name = f"{kind}{' compiled' if compiled else ''}, {path.name}"
-        shared: Any = {"threads": asked.threads, "shape": facts.shape, "classes": facts.classes}
+        shared: Any = {"threads": asked.threads, "subject": facts}
         yield Contender(name=name, kind=kind, source=str(path), compiled=compiled, **shared)
 
 
-def _yardsticks(facts: Facts, asked: Asked, folder: Path, notes: list[str], tell: Tell) -> list[Contender]:
+def _yardsticks(facts: Subject, asked: Asked, folder: Path, notes: list[str], tell: Tell) -> list[Contender]:
     """The float model in everything that is installed here."""
     if not facts.model:
         notes.append("no float model beside: the file does not say what timm calls it")
         return []
-    shared: Any = {"threads": asked.threads, "shape": facts.shape, "classes": facts.classes}
+    if facts.is_text and not facts.config:
+        notes.append(f"no float model beside {facts.label}: its file has no config of transformers, --config FILE")
+        return []
+    shared: Any = {"threads": asked.threads, "subject": facts}
     found = []
     for compiled in (False, True) if asked.compiled else (False,):
         for precision in ("fp32", "bf16"):
-            name = f"torch {precision}{' compiled' if compiled else ''}, {facts.model}"
+            name = f"torch {precision}{' compiled' if compiled else ''}, {facts.label}"
             how: Any = {"precision": precision, "compiled": compiled}
             found.append(Contender(name=name, kind="torch", source=facts.model, **how, **shared))
     graphs = [("onnxruntime", "fp32"), ("openvino", "fp32"), ("openvino", "bf16")]
     installed = [(kind, precision) for kind, precision in graphs if find_spec(kind) is not None]
     if installed and find_spec("onnxscript") is not None:
-        tell(f"writing {facts.model} as a graph of floats")
+        tell(f"writing {facts.label} as a graph of floats")
         path = folder / f"{len(list(folder.iterdir()))}.onnx"
-        problem = write_graph(facts.model, facts.shape, facts.classes, path)
+        problem = write_graph(facts, path)
         if problem:
-            notes.append(f"{facts.model} has no graph of floats: {problem}")
+            notes.append(f"{facts.label} has no graph of floats: {problem}")
             return found
         for kind, precision in installed:
             graph: Any = {"kind": kind, "precision": precision, "source": str(path)}
-            found.append(Contender(name=f"{kind} {precision}, {facts.model}", **graph, **shared))
+            found.append(Contender(name=f"{kind} {precision}, {facts.label}", **graph, **shared))
     return found
 
 
 @contextmanager
 def _workers(
-    contenders: Sequence[Contender], report: Report, facts: dict[Path, Facts], tell: Tell
+    contenders: Sequence[Contender], report: Report, facts: dict[Path, Subject], tell: Tell
 ) -> Iterator[list[Worker]]:
     """Processes that are ready; what cannot get ready is noted, and a deployed file that cannot is a mistake."""
     with ExitStack() as stack:
@@ -219,7 +222,7 @@ def _workers(
             path = Path(contender.source)
             row = Row(
                 name=contender.name,
-                model=contender.name.partition(", ")[2] if contender.is_float else facts[path].model,
+                model=contender.name.partition(", ")[2] if contender.is_float else facts[path].label,
                 bytes=None if contender.is_float else size_of(path),
                 libraries=said.libraries,
             )

@@ -17,9 +17,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
-from stillbit.deploy.program import Array
+from stillbit.deploy.inputs import Wanted
+from stillbit.deploy.program import Array, Input
+from stillbit.deploy.proof.noise import noise
 
 Kind = Literal["integer", "onnxruntime", "openvino", "torch"]
 LIBRARIES: dict[Kind, tuple[str, ...]] = {
@@ -28,9 +28,38 @@ LIBRARIES: dict[Kind, tuple[str, ...]] = {
     "openvino": ("numpy", "openvino"),
     "torch": ("torch", "stillbit.models"),
 }
-Run = Callable[[Array], Any]
+Run = Callable[..., Any]
 LEAST, SECONDS = 3, 0.3
 """In a turn, at least so many batches, and so long."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What a deployed file is of."""
+
+    model: str
+    """What timm calls it, or the class."""
+    inputs: tuple[Input, ...]
+    limits: tuple[tuple[str, int], ...] = ()
+    """Of inputs that say which rows of a table to take: how many there are."""
+    classes: int
+    config: str = ""
+    """Of a model of texts: what transformers builds its float model by."""
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it reads."""
+        return any(each.kind == "indices" for each in self.inputs)
+
+    @property
+    def label(self) -> str:
+        """The model, and how long its sentences are."""
+        return f"{self.model} of {self.inputs[0].dims[-1]} tokens" if self.is_text else self.model
+
+    @property
+    def wanted(self) -> Wanted:
+        """What it is given."""
+        return Wanted(inputs=self.inputs, limits=dict(self.limits))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,14 +70,12 @@ class Contender:
     """As the table has it."""
     kind: Kind
     source: str
-    """A file, or for torch what timm calls a model."""
+    """A file, or for torch what the model is called."""
     precision: Literal["", "fp32", "bf16"] = ""
     """Of the float model; a deployed file has its own."""
     compiled: bool = False
     threads: int = 1
-    shape: tuple[int, ...]
-    """Of an image."""
-    classes: int
+    subject: Subject
 
     @property
     def is_float(self) -> bool:
@@ -119,17 +146,17 @@ def serve(contender: Contender, pipe: Any) -> None:
         pipe.send(words_of(problem))
         return
     while (batch := pipe.recv()) is not None:
-        pipe.send(turn(run, batch, contender.shape))
+        pipe.send(turn(run, batch, contender.subject.wanted))
 
 
-def turn(run: Run, batch: int, shape: tuple[int, ...]) -> Turn:
+def turn(run: Run, batch: int, wanted: Wanted) -> Turn:
     """Once unmeasured, since others used the processor in between, and then for a while."""
-    images = np.random.default_rng(batch).standard_normal((batch, *shape), np.float32)
-    run(images)
+    given = noise(wanted, batch, seed=batch)
+    run(*given)
     seconds: list[float] = []
     while len(seconds) < LEAST or sum(seconds) < SECONDS:
         began = time.perf_counter()
-        run(images)
+        run(*given)
         seconds.append(time.perf_counter() - began)
     return Turn(seconds=sorted(seconds)[len(seconds) // 2], peak=peak())
 
@@ -146,7 +173,7 @@ def peak() -> int:
 
 
 def engine(contender: Contender) -> Run:
-    """A function of images, as its users would call it."""
+    """A function of a batch, as its users would call it."""
     if contender.kind == "torch":
         return _torch(contender)
     if contender.is_float:
@@ -179,13 +206,14 @@ def _torch(contender: Contender) -> Run:
 
     torch.set_num_threads(contender.threads)
     kind = torch.bfloat16 if contender.precision == "bf16" else torch.float32
-    model: Any = float_model(contender.source, contender.shape, contender.classes).to(kind)
+    model: Any = float_model(contender.subject).to(kind)
     if contender.compiled:
         model = torch.compile(model)
 
-    def run(images: Array) -> Any:
+    def run(*given: Array) -> Any:
+        tensors = (torch.from_numpy(array) for array in given)
         with torch.inference_mode():
-            return model(torch.from_numpy(images).to(kind)).float().numpy()
+            return model(*(t.to(kind) if t.is_floating_point() else t for t in tensors)).float().numpy()
 
     return run
 
@@ -196,8 +224,8 @@ def _onnxruntime(contender: Contender) -> Run:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = contender.threads
     session = onnxruntime.InferenceSession(contender.source, options, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    return lambda images: session.run(None, {name: images})[0]
+    names = [each.name for each in session.get_inputs()]
+    return lambda *given: session.run(None, dict(zip(names, given, strict=True)))[0]
 
 
 def _openvino(contender: Contender) -> Run:
@@ -207,4 +235,4 @@ def _openvino(contender: Contender) -> Run:
     precision = {"fp32": "f32", "bf16": "bf16"}[contender.precision]
     settings = {"INFERENCE_NUM_THREADS": contender.threads, "INFERENCE_PRECISION_HINT": precision}
     compiled = core.compile_model(core.read_model(contender.source), "CPU", {**settings, "PERFORMANCE_HINT": "LATENCY"})
-    return lambda images: compiled(images)[0]
+    return lambda *given: compiled(list(given))[0]

@@ -24,6 +24,8 @@ DeiT-T holds 6.1 million, nearly all of them constants.
 """
 WORK = (1 << 32, 1 << 13)
 """Multiplications for one image: the same. DeiT-T has 1.9 billion, 320 for each of its constants."""
+TAKES = {**dict.fromkeys(("level", *MULTIPLIES), "codes"), "number": "indices"}
+"""What operations take that do not take floats."""
 OTHERS = 16
 """Multiplications that a number counts for which comes out of any other operation."""
 
@@ -73,12 +75,15 @@ def shapes(program: Program, batch: int = 1) -> dict[str, Dims]:
 
 
 def _values(program: Program) -> dict[str, Value]:
-    if program.shape[:1] != (-1,) or any(size < 1 for size in program.shape[1:]):
-        raise ValueError(f"its input of {spelled(program.shape)} is no batch")
+    if not program.inputs:
+        raise ValueError("it has no input")
     known = {name: _constant(name, held) for name, held in program.constants.items()}
-    if program.input in known:
-        raise ValueError(f"its input has the name of constant {program.input}")
-    known[program.input] = Value(dims=program.shape, kind="floats")
+    for each in program.inputs:
+        if each.dims[:1] != (-1,) or any(size < 1 for size in each.dims[1:]):
+            raise ValueError(f"its input of {spelled(each.dims)} is no batch")
+        if each.name in known:
+            raise ValueError(f"its input has the name of another, or of constant {each.name}")
+        known[each.name] = Value(dims=each.dims, kind=each.kind)
     for number, step in enumerate(program.steps):
         with _at(number, step):
             if step.output in known:
@@ -117,7 +122,7 @@ def _constant(name: str, held: Constant) -> Value:
 def _put_out(step: Step, taken: list[Value], dims: Dims) -> Value:
     if step.op in MOVES:
         return _moved(step, taken, dims)
-    wanted = ["codes" if step.op in ("level", *MULTIPLIES) else "floats"] * len(taken)
+    wanted = [TAKES.get(step.op, "floats")] * len(taken)
     if step.op == "where":
         wanted[0] = "indices" if taken[0].kind == "indices" else "choices"
     for value, kind in zip(taken, wanted, strict=True):
@@ -127,7 +132,7 @@ def _put_out(step: Step, taken: list[Value], dims: Dims) -> Value:
         _check_sums(step, taken)
     if step.op == "quantize":
         return Value(dims=dims, kind="codes", ends=(step.settings["low"], step.settings["high"]))
-    return Value(dims=dims, kind="choices" if step.op == "compare" else "floats")
+    return Value(dims=dims, kind={"compare": "choices", "index": "indices"}.get(step.op, "floats"))
 
 
 def _moved(step: Step, taken: list[Value], dims: Dims) -> Value:
@@ -159,7 +164,7 @@ def _check_sums(step: Step, taken: list[Value]) -> None:
 def _check_costs(program: Program, known: dict[str, Value]) -> None:
     """Memory and work for one image, against what a program of this size may need."""
     size = {name: elements(value.dims) for name, value in known.items()}
-    own = sum(size[name] for name in program.constants) + size[program.input]
+    own = sum(size[name] for name in (*program.constants, *(each.name for each in program.inputs)))
     last = {name: number for number, step in enumerate(program.steps) for name in step.inputs}
     live, work = own, 0
     for number, step in enumerate(program.steps):

@@ -173,7 +173,7 @@ def _pool(said: Any, x: Dims) -> Dims:
     return (*x[:2], *out)
 
 
-def _softmax(said: Any, x: Dims) -> Dims:
+def _along(said: Any, x: Dims) -> Dims:
     _fixed(x, said["axis"])
     return x
 
@@ -213,7 +213,8 @@ _RULES: dict[str, Rule] = {
     "gather": _gather,
     "max_pool": _pool,
     "avg_pool": _pool,
-    "softmax": _softmax,
+    "softmax": _along,
+    "cumsum": _along,
     "layer_norm": _layer_norm,
     "mean": _reduced,
     "sum": _reduced,

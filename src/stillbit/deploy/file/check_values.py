@@ -1,9 +1,12 @@
-"""What the constants of a program hold: codes on their grids, scales above zero, indices that point somewhere."""
+"""What the constants of a program hold: codes on their grids, scales above zero, indices that point somewhere.
+
+Indices that are given when a program runs are held to the tables then (`stillbit.deploy.inputs`).
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,6 +21,8 @@ class Span:
     high: float
     whole: bool
     """Whether every number is an integer."""
+    given: bool = False
+    """Whether some of it comes from an input, and is looked at when it is there."""
 
 
 def check_constant(name: str, held: Constant) -> Span:
@@ -42,18 +47,21 @@ def check_step(step: Step, spans: dict[str, Span], shapes: dict[str, Dims]) -> N
         _quantize(step, spans)
     elif step.op == "where" and step.inputs[0] in spans:
         span = spans[step.inputs[0]]
-        if not 0 <= span.low <= span.high <= 1:
+        if span.given or not 0 <= span.low <= span.high <= 1:
             raise ValueError(f"its choices are not 0 and 1, but go from {span.low:g} to {span.high:g}")
     elif step.op == "gather":
         _gather(step, spans, shapes[step.inputs[0]][step.settings["axis"]])
         moved = moved[:1]
+    elif step.op == "index":
+        spans[step.output] = Span(0, step.settings["size"] - 1, whole=True, given=True)
     if step.op in MOVES and all(name in spans for name in moved):
         ends = [*(spans[name] for name in moved), *_padded(step)]
-        spans[step.output] = Span(min(s.low for s in ends), max(s.high for s in ends), all(s.whole for s in ends))
+        span = Span(min(s.low for s in ends), max(s.high for s in ends), all(s.whole for s in ends))
+        spans[step.output] = replace(span, given=any(s.given for s in ends))
 
 
 def _gather(step: Step, spans: dict[str, Span], size: int) -> None:
-    index = spans[step.inputs[1]]  # nothing computes indices
+    index = spans[step.inputs[1]]
     if not 0 <= index.low <= index.high < size:
         raise ValueError(f"its indices go from {index.low:.0f} to {index.high:.0f}, and there are {size}")
 
@@ -65,7 +73,7 @@ def _padded(step: Step) -> list[Span]:
 
 def _quantize(step: Step, spans: dict[str, Span]) -> None:
     scales, bounds = step.inputs[1:2], step.inputs[2:]
-    if not all(name in spans for name in (*scales, *bounds)):
+    if not all(name in spans and not spans[name].given for name in (*scales, *bounds)):
         raise ValueError("its scale or a bound is not constant")
     for name in scales:
         if not 0 < spans[name].low <= spans[name].high < math.inf:
@@ -77,5 +85,7 @@ def _quantize(step: Step, spans: dict[str, Span]) -> None:
 
 
 def spans_of(program: Program) -> dict[str, Span]:
-    """Of every constant."""
-    return {name: check_constant(name, held) for name, held in program.constants.items()}
+    """Of every constant, and of the indices that are given, which may be any then."""
+    spans = {name: check_constant(name, held) for name, held in program.constants.items()}
+    given = Span(0, 0, whole=True, given=True)
+    return spans | {each.name: given for each in program.inputs if each.kind == "indices"}

@@ -22,8 +22,8 @@ from stillbit.deploy.file.structure import Structure
 from stillbit.deploy.program import Constant, Dims, Program
 
 FORMAT = "stillbit packed"
-VERSION = 1
-"""Of the layout written here; files of a later one are refused."""
+VERSION = 2
+"""The latest that there is; files of a later one are refused, and one that an older reader can read is written as 1."""
 STRUCTURE = "structure"
 """The tensor that holds the structure: JSON, deflated."""
 LONGEST = 1 << 22
@@ -106,8 +106,9 @@ def _sealed(packed: Packed, places: dict[str, Place], tensors: dict[str, Bytes])
         raise ValueError(f"the structure takes {len(text):,} bytes, and a packed file holds {LONGEST:,} of it")
     dense = zlib.compress(text, 9)
     kept = dense if len(text) <= DENSEST * len(dense) else zlib.compress(text, 0)
+    version = structure.version_of(packed.program)
     title = " ".join(word for word in (about.model, about.method, about.bits) if word)
-    metadata = {"format": FORMAT, "version": str(VERSION), "title": title, "structure": str(len(text))}
+    metadata = {"format": FORMAT, "version": str(version), "title": title, "structure": str(len(text))}
     return seal(metadata, {**tensors, STRUCTURE: np.frombuffer(kept, np.uint8)})
 
 
@@ -128,8 +129,7 @@ def _packed(sealed: Sealed) -> Packed:
     held, tensors = _structure(sealed), _constants(sealed)
     fits(held.places, tensors, held.floats, sealed.size)
     program = Program(
-        input=held.input,
-        shape=held.shape,
+        inputs=held.inputs,
         output=held.output,
         steps=held.steps,
         constants={name: _ghost(place) for name, place in held.places.items()},
@@ -157,7 +157,7 @@ def _structure(sealed: Sealed) -> Structure:
             f"a newer stillbit wrote it (version {version}, this one reads up to {VERSION}; pip install --upgrade "
             "stillbit)"
         )
-    if version != str(VERSION):
+    if version not in ("1", "2"):
         raise ValueError(f"its version {version!r:.20} is none")
     stream = sealed.tensors.get(STRUCTURE)
     if stream is None or not _counts(plain):
@@ -178,6 +178,9 @@ def _check_about(about: About, program: Program, known: dict[str, Dims]) -> None
     look, sizes = about.preprocess, program.shape[1:]
     if look is not None and (look.size != sizes[1:] or not len(look.mean) == len(look.std) == sizes[0]):
         raise ValueError(f"its pictures are prepared for another input than {spelled(sizes)}")
+    text, given = about.text, program.inputs
+    if text is not None and [(name, (-1, text.length)) for name in text.inputs] != [(o.name, o.dims) for o in given]:
+        raise ValueError(f"its texts are prepared for other inputs than {', '.join(each.name for each in given)}")
     output = known[program.output]
     if about.classes and output[1:] != (len(about.classes),):
         raise ValueError(f"it names {len(about.classes):,} classes, and puts out {spelled(output)} numbers")

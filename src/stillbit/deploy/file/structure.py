@@ -1,24 +1,31 @@
-"""The structure of a program as JSON: steps, names, and where the constants lie."""
+"""The structure of a program as JSON: steps, names, and where the constants lie.
+
+A program that takes in one array of floats is written as it was when there were no others (``input`` and ``shape``), so
+that a stillbit of then reads it; any other has ``inputs``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from stillbit.deploy.file.stored import FLOATS, INDICES, Place
-from stillbit.deploy.program import Dims, Grid, Program, Step
+from stillbit.deploy.program import Dims, Grid, Input, Program, Step
 
 LONGEST = 300
 """Characters of a name."""
+MOST = 16
+"""Inputs."""
+NEW = {"number", "index", "cumsum", "eq", "ne"}
+"""Operations and settings that version 1 of the format had not."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Structure:
     """A program whose constants are still places in a file."""
 
-    input: str
-    shape: Dims
+    inputs: tuple[Input, ...]
     output: str
     steps: tuple[Step, ...]
     places: dict[str, Place]
@@ -33,13 +40,29 @@ def to_json(program: Program, places: Mapping[str, Place], about: dict[str, Any]
     ends = [place.first + place.count for place in places.values() if place.kind == "floats"]
     return {
         "about": about,
-        "input": program.input,
-        "shape": list(program.shape),
+        **_taken_in(program),
         "output": program.output,
         "floats": max(ends, default=0),
         "constants": {name: _said(place) for name, place in places.items()},
         "steps": [[s.op, list(s.inputs), s.output, s.settings, s.layer] for s in program.steps],
     }
+
+
+def version_of(program: Program) -> int:
+    """The first version of the format that has all of this program."""
+    return 1 if [each.kind for each in program.inputs] == ["floats"] and not NEW.intersection(_words(program)) else 2
+
+
+def _words(program: Program) -> Iterator[str]:
+    for step in program.steps:
+        yield step.op
+        yield str(step.settings.get("how"))
+
+
+def _taken_in(program: Program) -> dict[str, Any]:
+    if version_of(program) == 1:
+        return {"input": program.inputs[0].name, "shape": list(program.shape)}
+    return {"inputs": [[each.name, list(each.dims), each.kind] for each in program.inputs]}
 
 
 def _said(place: Place) -> dict[str, Any]:
@@ -53,19 +76,30 @@ def _said(place: Place) -> dict[str, Any]:
 
 def of_json(data: Any) -> Structure:
     """The inverse; what is not such data is a ValueError."""
-    wanted = {"about", "input", "shape", "output", "floats", "constants", "steps"}
-    if not isinstance(data, dict) or set(data) != wanted:
+    shared = {"about", "output", "floats", "constants", "steps"}
+    if not isinstance(data, dict) or set(data) - shared not in ({"input", "shape"}, {"inputs"}) or shared - set(data):
         raise ValueError("its structure does not have the parts that it should have")
     if not isinstance(data["constants"], dict) or not isinstance(data["steps"], list):
         raise ValueError("its structure has no list of steps or no table of constants")
     return Structure(
-        input=_name(data["input"], "the input"),
-        shape=_sizes(data["shape"], "the input", lowest=-1),
+        inputs=_inputs(data),
         output=_name(data["output"], "the output"),
         steps=tuple(_step(number, said) for number, said in enumerate(data["steps"])),
         places={_name(name, "a constant"): _place(name, said) for name, said in data["constants"].items()},
         floats=_number(data["floats"], "floats"),
         about=data["about"],
+    )
+
+
+def _inputs(data: dict[str, Any]) -> tuple[Input, ...]:
+    said = data["inputs"] if "inputs" in data else [[data["input"], data["shape"], "floats"]]
+    if not isinstance(said, list) or not 0 < len(said) <= MOST:
+        raise ValueError(f"its inputs are no list of 1 to {MOST}")
+    if not all(isinstance(each, list) and len(each) == 3 and each[2] in ("floats", "indices") for each in said):
+        raise ValueError("its inputs are not described as they should be")
+    return tuple(
+        Input(name=_name(name, "the input"), dims=_sizes(dims, "the input", lowest=-1), kind=kind)
+        for name, dims, kind in said
     )
 
 

@@ -15,6 +15,7 @@ from stillbit.deploy.file.check import check
 from stillbit.deploy.file.container import seal, write_sealed
 from stillbit.deploy.file.pack import kind_of
 from stillbit.deploy.file.strict import written
+from stillbit.deploy.inputs import Given, Wanted, length
 from stillbit.deploy.program import MOVES, MULTIPLIES, Array, Program, Step
 from stillbit.deploy.runtime import reference
 
@@ -23,15 +24,14 @@ VERSION = 1
 AFFINE = ("add", "sub", "mul", "div")
 
 
-def dump(program: Program, images: Array, path: str | os.PathLike[str]) -> None:
+def dump(program: Program, given: Given, path: str | os.PathLike[str]) -> None:
     """Run the reference on a batch, and write down all that is integer; all of the file or nothing."""
     check(program)
-    if images.shape[1:] != program.shape[1:] or not len(images):
-        raise ValueError(f"images are {images.shape}, and the program takes any number of {program.shape[1:]}")
+    batch = Wanted.of(program).taken(given)
     kinds, around = _kinds(program), _Around(program)
     tensors: dict[str, Array] = {}
     index = []
-    for number, (step, inputs, value) in enumerate(reference.steps(program, images)):
+    for number, (step, inputs, value) in enumerate(reference.steps(program, batch)):
         if step.op in ("quantize", *MULTIPLIES):
             index.append({"step": number, **_entry(step, around)})
             for name, held in zip(step.inputs, inputs, strict=True):
@@ -41,7 +41,7 @@ def dump(program: Program, images: Array, path: str | os.PathLike[str]) -> None:
                 reference.accumulator(step, *inputs).astype(np.int32) if sums else value.astype(kinds[step.output])
             )
     tensors |= {name: program.constants[name].array for name in sorted(around.mentioned)}
-    said = {"images": len(images), "steps": index}
+    said = {"images": length(batch), "steps": index}
     write_sealed(path, seal({"format": FORMAT, "version": str(VERSION), "index": written(said)}, tensors))
 
 

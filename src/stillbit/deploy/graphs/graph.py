@@ -24,7 +24,9 @@ APART = ("DequantizeLinear",)
 class Graph:
     """Nodes in order; every method that writes gives back the name of the tensor that it made."""
 
-    def __init__(self) -> None:
+    def __init__(self, given: str = "images") -> None:
+        """``given`` is an input; its first size is that of the batch."""
+        self.given = given
         self.nodes: list[Any] = []
         self.held: dict[str, Any] = {}
         """Constants, by name."""
@@ -83,8 +85,8 @@ class Graph:
         self.permuted[turned] = base, order
         return turned
 
-    def model(self, images: Any, logits: Any, opset: int) -> Any:
-        """What was written and is needed, as an ONNX model with this input and this output."""
+    def model(self, inputs: Sequence[Any], logits: Any, opset: int) -> Any:
+        """What was written and is needed, as an ONNX model with these inputs and this output."""
         from onnx import helper
 
         needed, kept = {logits.name}, []
@@ -93,7 +95,7 @@ class Graph:
                 needed.update(node.input)
                 kept.append(node)
         constants = [tensor for name, tensor in self.held.items() if name in needed]
-        graph = helper.make_graph(kept[::-1], "stillbit", [images], [logits], constants)
+        graph = helper.make_graph(kept[::-1], "stillbit", list(inputs), [logits], constants)
         opsets = [helper.make_opsetid("", opset)]
         domains = {node.domain for node in kept} - {""}
         version = helper.find_min_ir_version_for(opsets)

@@ -12,7 +12,8 @@ from jaxtyping import Float32
 from numpy import ndarray
 
 from stillbit.deploy.graphs.onnx_file import Written, package
-from stillbit.deploy.graphs.seen import checked, integers_of
+from stillbit.deploy.graphs.seen import integers_of, names_of
+from stillbit.deploy.inputs import Given, length
 from stillbit.deploy.program import Array
 
 SIGNED = {"session.qdqisint8allowed": "1"}
@@ -35,25 +36,28 @@ class OnnxRuntime:
             self._written = Written.of_strings(self._session.get_modelmeta().custom_metadata_map)
         except ValueError as problem:
             raise ValueError(f"{path} cannot be used: {problem}") from None
-        self.about = self._written.about
+        self.about, self.wanted = self._written.about, self._written.wanted
         self.flavour = self._written.flavour
 
-    def __call__(self, images: Float32[ndarray, "n ..."]) -> Float32[ndarray, "n classes"]:
+    def __call__(self, *given: Array) -> Float32[ndarray, "n classes"]:
         """Logits."""
-        (logits,) = self._session.run(["logits"], {"images": checked(images, self._written)})
+        (logits,) = self._session.run(["logits"], self._named(given))
         return np.asarray(logits)
 
-    def codes(self, images: Array, forced: Mapping[str, Array] | None = None) -> Iterator[tuple[str, Array]]:
+    def codes(self, given: Given, forced: Mapping[str, Array] | None = None) -> Iterator[tuple[str, Array]]:
         """The codes of every step that quantizes, by the program's names, and at last the logits of this very run."""
         if forced:
             raise ValueError("onnxruntime goes on with its own codes: force those of the reference")
-        images, codes = checked(images, self._written), self._written.codes
+        named, codes = self._named(given), self._written.codes
         tensors = list(dict.fromkeys(each["tensor"] for each in codes.values()))
-        values = self._opened(self._with_outputs(tensors)).run([*tensors, "logits"], {"images": images})
+        values = self._opened(self._with_outputs(tensors)).run([*tensors, "logits"], named)
         by_name = dict(zip(tensors, values, strict=False))
         for name, how in codes.items():
-            yield name, integers_of(by_name[how["tensor"]], how, len(images))
+            yield name, integers_of(by_name[how["tensor"]], how, length(given))
         yield self._written.output, values[-1]
+
+    def _named(self, given: Given) -> dict[str, Array]:
+        return dict(zip(names_of(self.wanted.inputs), self.wanted.taken(given), strict=True))
 
     def _with_outputs(self, tensors: list[str]) -> bytes:
         onnx = package()

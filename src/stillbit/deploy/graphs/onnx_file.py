@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -14,7 +14,8 @@ from stillbit.deploy.about import About
 from stillbit.deploy.graphs.shorten import shortened
 from stillbit.deploy.graphs.sides import Dialect
 from stillbit.deploy.graphs.writer import Writer
-from stillbit.deploy.program import Dims, Program
+from stillbit.deploy.inputs import Wanted
+from stillbit.deploy.program import Input, Program
 
 Flavour = Literal["integer", "compact"]
 
@@ -36,7 +37,7 @@ class Written:
     flavour: str
     output: str
     """What the program calls the logits."""
-    shape: Dims
+    wanted: Wanted
     codes: dict[str, dict[str, Any]]
     """By the name of the step that quantizes: the tensor of its codes, and how they become those of the program."""
 
@@ -44,9 +45,16 @@ class Written:
 
     def to_strings(self) -> dict[str, str]:
         """As metadata have it."""
-        program = {"output": self.output, "shape": self.shape, "codes": self.codes}
+        program = {"output": self.output, **self._taken_in(), "codes": self.codes}
         said = {"about": json.dumps(self.about.to_json()), "program": json.dumps(program)}
         return {"stillbit": __version__, "flavour": self.flavour, "note": NOTES[self.flavour], **said}
+
+    def _taken_in(self) -> dict[str, Any]:
+        """Of a graph that takes images: their shape."""
+        inputs = self.wanted.inputs
+        if [each.kind for each in inputs] == ["floats"]:
+            return {"shape": inputs[0].dims}
+        return {"inputs": [asdict(each) for each in inputs], "limits": self.wanted.limits}
 
     @classmethod
     def of_strings(cls, said: Mapping[str, str]) -> Written:
@@ -56,12 +64,21 @@ class Written:
         try:
             program = json.loads(said["program"])
             about = About.of_json(json.loads(said["about"]))
-            shape, codes = tuple(int(size) for size in program["shape"]), dict(program["codes"])
-            if len(shape) < 2 or not all(_is_told(how) for how in codes.values()):
-                raise ValueError("shape or codes")
-            return cls(about=about, flavour=said["flavour"], output=program["output"], shape=shape, codes=codes)
+            codes = dict(program["codes"])
+            if not all(_is_told(how) for how in codes.values()):
+                raise ValueError("codes")
+            wanted = _wanted(program)
+            return cls(about=about, flavour=said["flavour"], output=program["output"], wanted=wanted, codes=codes)
         except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as problem:
             raise ValueError("what it says of itself is damaged: export it again") from problem
+
+
+def _wanted(program: dict[str, Any]) -> Wanted:
+    said = program.get("inputs") or [{"name": "input", "dims": program["shape"], "kind": "floats"}]
+    inputs = tuple(Input(name=str(o["name"]), dims=tuple(int(s) for s in o["dims"]), kind=o["kind"]) for o in said)
+    if any(len(each.dims) < 2 or each.kind not in ("floats", "indices") for each in inputs):
+        raise ValueError("inputs")
+    return Wanted(inputs=inputs, limits={str(name): int(rows) for name, rows in program.get("limits", {}).items()})
 
 
 def _is_told(how: Any) -> bool:
@@ -95,7 +112,7 @@ def model_of(program: Program, about: About, dialect: Dialect) -> tuple[Any, Wri
     onnx.checker.check_model(model, full_check=True)
     flavour = "compact" if dialect.dense else "integer"
     codes = {step.output: writer.products.rounding.seen[step.output] for step in program.steps if step.op == "quantize"}
-    said = {"about": about, "flavour": flavour, "output": program.output, "shape": program.shape}
+    said = {"about": about, "flavour": flavour, "output": program.output, "wanted": Wanted.of(program)}
     return model, Written(**said, codes=codes)  # type: ignore[arg-type]
 
 

@@ -12,7 +12,8 @@ from numpy import ndarray
 
 from stillbit.deploy.graphs.onnx_file import Written
 from stillbit.deploy.graphs.openvino_file import HASH, SECTION, hash_of, package
-from stillbit.deploy.graphs.seen import checked, integers_of
+from stillbit.deploy.graphs.seen import integers_of, names_of
+from stillbit.deploy.inputs import Given, length
 from stillbit.deploy.program import Array
 
 Precision = Literal["f32", "bf16"]
@@ -43,35 +44,39 @@ class OpenVino:
         self._core = package().Core()
         self._model = self._read()
         self._written = self._said()
-        self.about = self._written.about
+        self.about, self.wanted = self._written.about, self._written.wanted
         self.flavour = self._written.flavour
         self._compiled: dict[int, Any] = {}
 
-    def __call__(self, images: Float32[ndarray, "n ..."]) -> Float32[ndarray, "n classes"]:
+    def __call__(self, *given: Array) -> Float32[ndarray, "n classes"]:
         """Logits."""
-        images = checked(images, self._written)
-        size = len(images)
+        named, size = self._named(given), length(given)
         if size not in self._compiled:
             if len(self._compiled) == KEPT:
                 del self._compiled[next(iter(self._compiled))]
             self._compiled[size] = self._request(size)
-        return np.array(self._compiled[size].infer([images])["logits"])
+        return np.array(self._compiled[size].infer(named)["logits"])
 
-    def codes(self, images: Array, forced: Mapping[str, Array] | None = None) -> Iterator[tuple[str, Array]]:
+    def codes(self, given: Given, forced: Mapping[str, Array] | None = None) -> Iterator[tuple[str, Array]]:
         """The codes of every step that quantizes, by the program's names, and at last the logits of this very run."""
         if forced:
             raise ValueError("OpenVINO goes on with its own codes: force those of the reference")
-        images, codes = checked(images, self._written), self._written.codes
-        values = self._request(len(images), [how["tensor"] for how in codes.values()]).infer([images])
+        named, codes, size = self._named(given), self._written.codes, length(given)
+        values = self._request(size, [how["tensor"] for how in codes.values()]).infer(named)
         for name, how in codes.items():
-            yield name, integers_of(values[how["tensor"]], how, len(images))
+            yield name, integers_of(values[how["tensor"]], how, size)
         yield self._written.output, np.array(values["logits"])
+
+    def _named(self, given: Given) -> dict[str, Array]:
+        return dict(zip(names_of(self.wanted.inputs), self.wanted.taken(given), strict=True))
 
     def _request(self, size: int, tensors: list[str] | None = None) -> Any:
         model = self._model.clone()
         if tensors:
             model.add_outputs(list(dict.fromkeys(tensors)))
-        model.reshape([size, *self._written.shape[1:]])
+        inputs = self.wanted.inputs
+        shapes = zip(names_of(inputs), inputs, strict=True)
+        model.reshape({name: [size, *each.dims[1:]] for name, each in shapes})
         return self._core.compile_model(model, "CPU", self._options).create_infer_request()
 
     def _read(self) -> Any:

@@ -42,7 +42,7 @@ def _reshape(graph: Graph, x: str, *, shape: Dims) -> str:
 def _expand(graph: Graph, x: str, *, shape: Dims) -> str:
     if min(shape, default=1) > 0:
         return graph.node("Expand", x, graph.numbers(*shape))
-    batch = graph.node("Shape", "images", start=0, end=1)
+    batch = graph.node("Shape", graph.given, start=0, end=1)
     sizes = [graph.numbers(size) if size > 0 else _times(graph, batch, -size) for size in shape]
     return graph.node("Expand", x, graph.node("Concat", *sizes, axis=0))
 
@@ -99,6 +99,29 @@ def _gather(graph: Graph, x: str, index: str, *, axis: int) -> str:
     return graph.node("Gather", x, index, axis=axis)
 
 
+# -------------------------------------------------------------------------------------------------------------- indices
+
+
+@_of("number")
+def _number(graph: Graph, x: str) -> str:
+    from onnx import TensorProto
+
+    return graph.node("Cast", x, to=TensorProto.FLOAT)
+
+
+@_of("index")
+def _index(graph: Graph, x: str, *, size: int) -> str:
+    from onnx import TensorProto
+
+    inside = clamp(graph, x, low=0.0, high=float(size - 1))
+    return graph.node("Cast", inside, to=TensorProto.INT64)
+
+
+@_of("cumsum")
+def _cumsum(graph: Graph, x: str, *, axis: int) -> str:
+    return graph.node("CumSum", x, graph.constant(np.asarray(axis, np.int64), "axis"))
+
+
 # ----------------------------------------------------------------------------------------------------------- arithmetic
 
 
@@ -151,10 +174,21 @@ def clamp(graph: Graph, x: str, *bounds: str, low: float | None = None, high: fl
     return graph.node("Clip", x, *(ends if ends[1] else ends[:1]))
 
 
+COMPARISONS = {
+    "ge": "GreaterOrEqual",
+    "gt": "Greater",
+    "le": "LessOrEqual",
+    "lt": "Less",
+    "eq": "Equal",
+    "ne": "Equal",
+}
+
+
 @_of("compare")
 def _compare(graph: Graph, x: str, y: str | None = None, *, how: str, by: float | None = None) -> str:
-    name = {"ge": "GreaterOrEqual", "gt": "Greater", "le": "LessOrEqual", "lt": "Less"}[how]
-    return graph.node(name, x, graph.single(by) if y is None else y)
+    name = COMPARISONS[how]
+    compared = graph.node(name, x, graph.single(by) if y is None else y)
+    return graph.node("Not", compared) if how == "ne" else compared
 
 
 @_of("where")

@@ -32,7 +32,7 @@ class Products:
 
     def level(self, value: Value, offset: float) -> str:
         """As floats, not by way of bytes: OpenVINO errs where it moves the scale of these through a sum."""
-        if self._is_dense(value):
+        if self.is_dense(value):
             level = dense(self.graph, value)
         else:
             level = self.rounding.rounded(value) if isinstance(value, Codes) else self._floats(Side(codes=value), 1.0)
@@ -44,7 +44,7 @@ class Products:
         """Whether what follows a product may be its scale: nothing is added to the sum before."""
         sides = [side_of(value, offset) for value, offset in zip(values, step.settings["offsets"], strict=True)]
         added = sides[1].rest or (step.op == "product" and sides[0].rest)
-        return not self._is_dense(values[1]) and not added
+        return not self.is_dense(values[1]) and not added
 
     def row(self, step: Step, values: list[Value], factor: Array) -> Array | None:
         """A factor as a scale, or one for each of the output's channels; None if it is neither."""
@@ -62,7 +62,7 @@ class Products:
 
     def product(self, settings: dict[str, Any], a: Value, b: Value, scale: Array | None) -> str:
         """The matrix product of two sides, with what their rests add to it."""
-        if self._is_dense(b):
+        if self.is_dense(b):
             return self.graph.node("MatMul", *self._beside_dense(settings, a, b))
         left, right = (side_of(value, offset) for value, offset in zip((a, b), settings["offsets"], strict=True))
         power = self._power(left, right)
@@ -104,7 +104,7 @@ class Products:
     def convolution(self, settings: dict[str, Any], x: Value, kernel: Value, scale: Array | None) -> str:
         """Integers where nothing but integers is in it; else floats that are levels, exact as long as sums are."""
         offsets, how = settings["offsets"], windows(**{k: v for k, v in settings.items() if k != "offsets"})
-        if self._is_dense(kernel):
+        if self.is_dense(kernel):
             return self.graph.node("Conv", *self._beside_dense(settings, x, kernel), **how)
         right = side_of(kernel, offsets[1])
         if right.rest or not isinstance(right.codes, Constant) or not isinstance(x, Codes):
@@ -146,7 +146,8 @@ class Products:
 
     # ------------------------------------------------------------------------------------------------ two and four bits
 
-    def _is_dense(self, kernel: Value) -> TypeGuard[Constant]:
+    def is_dense(self, kernel: Value) -> TypeGuard[Constant]:
+        """Whether it is stored in two or four bits."""
         return self.dialect.dense and isinstance(kernel, Constant) and width_of(kernel) < 8
 
     def _beside_dense(self, settings: dict[str, Any], x: Value, kernel: Constant) -> tuple[str, str]:

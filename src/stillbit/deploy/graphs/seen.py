@@ -1,23 +1,18 @@
-"""What comes out of the graph of a runtime, as a program has it."""
+"""What goes into the graph of a runtime and comes out of it, as a program has it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from stillbit.deploy.graphs.onnx_file import Written
-from stillbit.deploy.program import Array, sizes
+from stillbit.deploy.program import Array, Input, sizes
 
 
-def checked(images: Array, written: Written) -> Array:
-    """Images as a graph takes them."""
-    images, wanted = np.ascontiguousarray(images, np.float32), written.shape[1:]
-    if images.shape[1:] != wanted or not len(images):
-        spelled = " x ".join(map(str, wanted))
-        raise ValueError(f"this model takes a batch of {spelled}, and not an array of {images.shape}")
-    return images
+def names_of(inputs: Sequence[Input]) -> list[str]:
+    """What graphs call their inputs: images, or as the model calls them."""
+    return ["images"] if [each.kind for each in inputs] == ["floats"] else [each.name for each in inputs]
 
 
 def integers_of(tensor: Array, how: Mapping[str, Any], batch: int) -> Array:

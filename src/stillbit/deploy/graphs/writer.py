@@ -15,7 +15,8 @@ from stillbit.deploy.file.check import shapes
 from stillbit.deploy.graphs.graph import Graph
 from stillbit.deploy.graphs.operators import OPERATORS
 from stillbit.deploy.graphs.products import Products
-from stillbit.deploy.graphs.sides import Codes, Dialect, Value
+from stillbit.deploy.graphs.seen import names_of
+from stillbit.deploy.graphs.sides import Codes, Dialect, Value, bytes_of
 from stillbit.deploy.program import MULTIPLIES, Array, Constant, Program, Step
 from stillbit.deploy.runtime import reference
 
@@ -28,9 +29,11 @@ class Writer:
 
     def __init__(self, program: Program, dialect: Dialect) -> None:
         self.program = program
-        self.graph = Graph()
+        self.names = names_of(program.inputs)
+        self.graph = Graph(self.names[0])
         self.products = Products(self.graph, dialect)
-        self.values: dict[str, Value] = {program.input: "images", **program.constants}
+        given = dict(zip((each.name for each in program.inputs), self.names, strict=True))
+        self.values: dict[str, Value] = {**given, **program.constants}
         self.readers: dict[str, list[Step]] = {}
         for step in program.steps:
             for name in dict.fromkeys(step.inputs):
@@ -48,12 +51,14 @@ class Writer:
             self.values[step.output] = self._value(step)
         last = self._tensor(self.values[self.program.output])
         self.graph.nodes.append(helper.make_node("Identity", [last], ["logits"], name="logits"))
-        ends = {"images": self.program.shape, "logits": self.shapes[self.program.output]}
-        images, logits = (
-            helper.make_tensor_value_info(name, TensorProto.FLOAT, [size if size > 0 else "batch" for size in sizes])
-            for name, sizes in ends.items()
+        kinds = [TensorProto.FLOAT if each.kind == "floats" else TensorProto.INT64 for each in self.program.inputs]
+        dims = [*(each.dims for each in self.program.inputs), self.shapes[self.program.output]]
+        ends = zip((*self.names, "logits"), (*kinds, TensorProto.FLOAT), dims, strict=True)
+        *inputs, logits = (
+            helper.make_tensor_value_info(name, kind, [size if size > 0 else "batch" for size in sizes])
+            for name, kind, sizes in ends
         )
-        return self.graph.model(images, logits, opset)
+        return self.graph.model(inputs, logits, opset)
 
     def _value(self, step: Step) -> Value:
         values = [self.values[name] for name in step.inputs]
@@ -62,6 +67,8 @@ class Writer:
             return next(value for value in values if not isinstance(value, Constant))
         if step.op in SHRINKING and isinstance(first, Constant):
             return replace(first, array=reference.OPERATIONS[step.op](first.array, **step.settings))
+        if step.op == "gather" and isinstance(first, Constant) and first.grid is not None:
+            return self._rows(step, first, values[1])
         if step.op in ("permute", "reshape") and isinstance(first, Codes):
             return self._moved(step, first)
         return self._codes(step, values) if step.op == "quantize" else self._floats(step, values)
@@ -72,6 +79,17 @@ class Writer:
         if step.op in MULTIPLIES:
             return self._multiplied(step, *values)
         return self._operator(step.op, *values, **step.settings)
+
+    def _rows(self, step: Step, table: Constant, index: Value) -> str:
+        """Rows of a table of codes, as floats: all of it stays in bytes, or in what is smaller."""
+        from onnx import TensorProto
+
+        if self.products.is_dense(table):
+            return self._operator("gather", self.products.level(table, 0.0), index, **step.settings)
+        stored, zero = bytes_of(table.array)
+        rows = self._operator("gather", self.graph.constant(stored, "table"), index, **step.settings)
+        made = self.graph.node("Cast", rows, to=TensorProto.FLOAT)
+        return self.graph.node("Sub", made, self.graph.single(zero)) if zero else made
 
     def _operator(self, op: str, *values: Value, **settings: Any) -> str:
         return OPERATORS[op](self.graph, *(self._tensor(value) for value in values), **settings)

@@ -3,7 +3,8 @@
 Low bits make one flipped code a thousand, a few layers on. So the reference goes on with the codes of the other side:
 each of its own codes is then computed from what the other had too, and a difference is of this step alone. Two float32
 implementations may sum in another order. Where the value before rounding lies within that error of the boundary between
-two codes, either is right: a *tie*. Any other difference is *wrong*, and so is any between sums of integers.
+two codes, either is right: a *tie*. Any other difference is *wrong*, and so is any between sums of integers,
+or between codes that were looked up in a table.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from jaxtyping import Float32
 from numpy import ndarray
 
+from stillbit.deploy.inputs import Given
 from stillbit.deploy.program import MULTIPLIES, Array, Program, Step
 from stillbit.deploy.runtime import reference
 
@@ -64,21 +66,21 @@ def heard(pairs: Iterable[tuple[str, Array]]) -> dict[str, list[Array]]:
     return found
 
 
-def walk(program: Program, images: Float32[ndarray, "n ..."], theirs: Heard) -> Walk:
+def walk(program: Program, given: Given, theirs: Heard) -> Walk:
     """The reference on the codes of ``theirs``."""
     forced = {step.output: theirs[step.output][-1] for step in program.steps if _rounds(step) and step.output in theirs}
     found: list[Difference] = []
     logits: Any = None
-    for step, inputs, own in reference.steps(program, images, forced):
+    for step, inputs, own in reference.steps(program, given, forced):
         if step.output == program.output:
             logits = own
-        if step.op in ("quantize", *MULTIPLIES):
+        if step.op in ("quantize", "gather", *MULTIPLIES):
             found += [_difference(step, inputs, own, codes) for codes in theirs.get(step.output, ())]
     return Walk(found, logits)
 
 
 def _difference(step: Step, inputs: tuple[Array, ...], own: Array, codes: Array) -> Difference:
-    if not _rounds(step):
+    if step.op in MULTIPLIES:
         own = reference.accumulator(step, *inputs)
     assert own.shape == codes.shape, f"{step.layer}: codes of shape {codes.shape} where the reference has {own.shape}"
     at = own != codes
@@ -95,7 +97,7 @@ def _difference(step: Step, inputs: tuple[Array, ...], own: Array, codes: Array)
         ties, largest = int(excused.sum()), int(apart[~excused].max(initial=0))
     return Difference(
         layer=step.layer,
-        what="codes" if _rounds(step) else "sums",
+        what="sums" if step.op in MULTIPLIES else "codes",
         integers=own.size,
         differ=differ,
         ties=ties,

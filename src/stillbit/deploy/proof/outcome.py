@@ -17,6 +17,8 @@ TOLERANCE = 1e-4
 """Of logits, relative to the largest, where both sides had the same codes."""
 AGREEMENT = 0.99
 """The share of images that have to keep their first class, though ties change logits behind them; one always may."""
+NEAR = 0.01
+"""How far a number may be from that of training, relative to the largest, and count as the same."""
 UNSEEN = 0.1
 """The share of images whose logits may be others than in the run that showed codes; one always may be."""
 VERSION = 1
@@ -68,7 +70,7 @@ class Comparison:
     images: int
     """On which first classes were compared: more than codes, where that costs little."""
     same: int
-    """How many of them have the same first class; as training has it, where it is there."""
+    """How many of them have the same first class, or number; as training has it, where it is there."""
     judged: int = 0
     """How many images had a label."""
     right: int = 0
@@ -110,6 +112,10 @@ class Proof:
     layers: tuple[Layer, ...]
     ulps: int = ULPS
     """How far from a boundary a tie may lie."""
+    noun: str = "images"
+    """What a batch has many of: images or texts."""
+    numbers: bool = False
+    """Whether it answers with a number, and has no classes."""
 
     def failure(self) -> str | None:
         """The first thing that is not as it was trained, in one sentence; None where all is."""
@@ -133,14 +139,15 @@ class Proof:
             )
         if held.unseen > max(1.0, UNSEEN * self.images):
             return (
-                f"{held.engine} has other logits on {held.unseen} of {self.images} images than in the run that showed "
-                "its codes, so what it runs is not what was compared"
+                f"{held.engine} has other logits on {held.unseen} of {self.images} {self.noun} than in the run that "
+                "showed its codes, so what it runs is not what was compared"
             )
         strays = held.images - held.same
+        what = "number" if self.numbers else "first class"
         if strays > max(1.0, (1 - self.agreement) * held.images):
             return (
-                f"{held.engine} has another first class on {strays:,} of {held.images:,} images because of ties alone, "
-                f"as this model would on another machine: --agreement {held.same / held.images:.2f} accepts that"
+                f"{held.engine} has another {what} on {strays:,} of {held.images:,} {self.noun} because of ties "
+                f"alone, as this model would on another machine: --agreement {held.same / held.images:.2f} accepts that"
             )
         return None
 

@@ -10,8 +10,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-from jaxtyping import Float32
-from numpy import ndarray
 from torch import nn
 
 from stillbit.data.whole import draft
@@ -19,6 +17,7 @@ from stillbit.deploy.about import About
 from stillbit.deploy.engine import Engine
 from stillbit.deploy.file.packed import FORMAT, Packed, read
 from stillbit.deploy.file.packed import write as write_packed
+from stillbit.deploy.inputs import Given, cut
 from stillbit.deploy.program import Program
 from stillbit.deploy.proof.outcome import Proof
 from stillbit.deploy.proof.run import Told, prove
@@ -36,7 +35,8 @@ class Work:
     about: About
     model: nn.Module | None
     """The training model."""
-    images: Float32[ndarray, "n ..."]
+    images: Given
+    """Or what else the program takes in: an array for each of its inputs."""
     told: Told
 
 
@@ -79,7 +79,7 @@ def _openvino(work: Work, path: Path) -> Any:
 def _vectors(work: Work, path: Path) -> Any:
     from stillbit.deploy.file.vectors import dump
 
-    dump(work.program, work.images[:SHOWN], path)
+    dump(work.program, cut(work.images, 0, SHOWN), path)
 
 
 def _graph(file: str, flavour: Literal["integer", "compact"]) -> Format:

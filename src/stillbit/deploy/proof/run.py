@@ -9,16 +9,18 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Int64
 from numpy import ndarray
 from torch import nn
 
 from stillbit.deploy.engine import Engine
 from stillbit.deploy.file.check import shapes
+from stillbit.deploy.inputs import Given, Wanted, cut, length, parts
 from stillbit.deploy.program import MULTIPLIES, Array, Program
 from stillbit.deploy.proof.codes import Difference, heard, walk
 from stillbit.deploy.proof.layers import layers_of
-from stillbit.deploy.proof.outcome import AGREEMENT, TOLERANCE, Comparison, LayerCodes, Proof
+from stillbit.deploy.proof.outcome import AGREEMENT, NEAR, TOLERANCE, Comparison, LayerCodes, Proof
+from stillbit.deploy.tracing.call import answer
 from stillbit.deploy.tracing.record import codes_of, evaluating
 
 TRAINING = "training"
@@ -26,7 +28,6 @@ TRAINING = "training"
 INTEGERS = 2**25
 """How many integers of an engine are held at a time; images are taken in portions that have about so many."""
 
-Images = Float32[ndarray, "n ..."]
 Labels = Int64[ndarray, " n"]
 
 
@@ -36,11 +37,12 @@ class Told:
 
     subject: str = "the model"
     seen: str = "images"
+    """Which images, or sentences."""
     tolerance: float = TOLERANCE
     agreement: float = AGREEMENT
     labels: Labels | None = None
     """Of the images on which codes are compared."""
-    more: Iterable[tuple[Images, Labels | None]] = ()
+    more: Iterable[tuple[Given, Labels | None]] = ()
     """Batches on which only first classes are compared, and not those of an exact engine, which is slow."""
     progress: Callable[[str], None] = lambda words: None
     """Is told what is done."""
@@ -51,8 +53,8 @@ class _Tally:
     """One implementation, over portions of the images."""
 
     name: str
-    run: Callable[[Array], Array]
-    codes: Callable[[Array], Iterable[tuple[str, Array]]]
+    run: Callable[..., Array]
+    codes: Callable[[Given], Iterable[tuple[str, Array]]]
     exact: bool = False
     own: list[Array] = field(default_factory=list)
     """Its logits."""
@@ -63,36 +65,42 @@ class _Tally:
     differences: list[Difference] = field(default_factory=list)
     silent: tuple[str, ...] = ()
     first: list[Array] = field(default_factory=list)
-    """First classes, on further images."""
+    """First classes, or numbers, on further images."""
 
 
 def prove(
     model: nn.Module | None,
     program: Program,
     engines: Mapping[str, Engine],
-    images: Images,
+    given: Given,
     told: Told | None = None,
 ) -> Proof:
-    """Compare all with the reference on ``images``; ``model`` is the training model, where there still is one."""
-    said = told or Told()
-    if not len(images):
+    """Compare all with the reference on ``given``, images or a tuple of what else the program takes in.
+
+    ``model`` is the training model, where there still is one.
+    """
+    said = told or Told(seen=noun_of(program))
+    images = length(given)
+    if not images:
         raise ValueError("a proof needs one image at least: --samples 32")
     tallies = [] if model is None else [_training(model, program)]
     tallies += [_Tally(name, each, each.codes, bool(getattr(each, "exact", False))) for name, each in engines.items()]
     free: list[Array] = []
-    for portion in _portions(program, images):
+    for portion in _portions(program, given):
         free.append(walk(program, portion, {}).logits)
         for tally in tallies:
             _add(tally, program, portion)
-        said.progress(f"proving: codes of {sum(map(len, free))} of {len(images)} images")
+        said.progress(f"proving: codes of {sum(map(len, free))} of {images} {noun_of(program)}")
     reference = np.concatenate(free)
-    labels = _further(tallies, said)
+    labels = _further(tallies, said, noun_of(program))
     firsts = [_firsts(tally, said, labels) for tally in tallies]
     pairs = zip(tallies, firsts, strict=True)
     return Proof(
         subject=said.subject,
-        images=len(images),
+        images=images,
         seen=said.seen,
+        noun=noun_of(program),
+        numbers=reference.shape[1] == 1,
         tolerance=said.tolerance,
         agreement=said.agreement,
         comparisons=tuple(
@@ -106,28 +114,31 @@ def _training(model: nn.Module, program: Program) -> _Tally:
     """The training model as if it were an engine; its codes are its own."""
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
 
-    def run(images: Array) -> Array:
+    def tensors(given: Given) -> list[torch.Tensor]:
+        return [torch.from_numpy(array).to(device) for array in Wanted.of(program).taken(given)]
+
+    def run(*given: Array) -> Array:
         with evaluating(model):
-            logits: Array = model(torch.from_numpy(images).to(device)).cpu().numpy()
+            logits: Array = answer(model, program.inputs, tensors(given)).cpu().numpy()
         return logits
 
-    return _Tally(TRAINING, run, lambda images: codes_of(model, torch.from_numpy(images).to(device), program))
+    return _Tally(TRAINING, run, lambda given: codes_of(model, tensors(given), program))
 
 
-def _portions(program: Program, images: Array) -> Iterator[Array]:
+def _portions(program: Program, given: Given) -> Iterator[Given]:
     """So many images at a time that the integers of one portion fit into memory with ease."""
     known = shapes(program)
     an_image = sum(prod(known[step.output]) for step in program.steps if step.op in ("quantize", *MULTIPLIES))
     portion = max(1, min(16, INTEGERS // max(an_image, 1)))
-    for start in range(0, len(images), portion):
-        yield images[start : start + portion]
+    for start in range(0, length(given), portion):
+        yield cut(given, start, start + portion)
 
 
-def _add(tally: _Tally, program: Program, images: Array) -> None:
+def _add(tally: _Tally, program: Program, given: Given) -> None:
     """One portion: its logits, and the reference on its codes."""
-    logits = tally.run(images)
-    theirs = heard(tally.codes(images))
-    walked = walk(program, images, theirs)
+    logits = tally.run(*parts(given))
+    theirs = heard(tally.codes(given))
+    walked = walk(program, given, theirs)
     tally.own.append(logits)
     tally.heard.append(theirs[program.output][-1] if program.output in theirs else logits)
     tally.forced.append(walked.logits)
@@ -136,17 +147,17 @@ def _add(tally: _Tally, program: Program, images: Array) -> None:
     tally.silent = tuple(dict.fromkeys(quiet))
 
 
-def _further(tallies: list[_Tally], said: Told) -> Labels | None:
+def _further(tallies: list[_Tally], said: Told, noun: str) -> Labels | None:
     """First classes on further images, and the labels of these."""
     labels: list[Labels | None] = []
     done = 0
-    for images, known in said.more:
+    for given, known in said.more:
         labels.append(known)
-        said.progress(f"proving: first classes of {done} images")
-        done += len(images)
+        said.progress(f"proving: first classes of {done} {noun}")
+        done += length(given)
         for tally in tallies:
             if not tally.exact:
-                tally.first.append(tally.run(images).argmax(1))
+                tally.first.append(_first(tally.run(*parts(given))))
     known_all = [known for known in labels if known is not None]
     return np.concatenate(known_all) if known_all and len(known_all) == len(labels) else None
 
@@ -161,7 +172,7 @@ class _Firsts(NamedTuple):
 def _firsts(tally: _Tally, said: Told, labels: Labels | None) -> _Firsts:
     if tally.first:
         return _Firsts(np.concatenate(tally.first), labels)
-    return _Firsts(np.concatenate(tally.own).argmax(1), said.labels)
+    return _Firsts(_first(np.concatenate(tally.own)), said.labels)
 
 
 def _compared(
@@ -170,9 +181,9 @@ def _compared(
     """``begun`` is whose first classes count: the training model, if there is one. ``firsts`` are of both."""
     own, heard, forced = (np.concatenate(parts) for parts in (tally.own, tally.heard, tally.forced))
     (first, labels), (begun_first, _) = firsts
-    others = begun_first if len(begun_first) == len(first) else np.concatenate(begun.own).argmax(1)
+    others = begun_first if len(begun_first) == len(first) else _first(np.concatenate(begun.own))
     if tally is begun or begun.name != TRAINING:  # the reference has seen no further images: it is slow
-        first, others = own.argmax(1), reference.argmax(1)
+        first, others = _first(own), _first(reference)
     judged = firsts[0].classes
     return Comparison(
         engine=tally.name,
@@ -183,10 +194,28 @@ def _compared(
         free=_apart(own, reference),
         unseen=int((np.abs(own - heard).max(1) > tolerance * np.abs(heard).max()).sum()),
         images=len(first),
-        same=int((first == others).sum()),
+        same=_same(first, others),
         judged=0 if labels is None else len(labels),
         right=0 if labels is None else int((judged == labels).sum()),
     )
+
+
+def _first(logits: Array) -> Array:
+    """First classes; or the numbers, where a model answers with one."""
+    found: Array = logits.argmax(1) if logits.shape[1] > 1 else logits[:, 0]
+    return found
+
+
+def _same(ours: Array, theirs: Array) -> int:
+    """How many are the same; numbers are if they are near."""
+    if ours.dtype.kind != "f":
+        return int((ours == theirs).sum())
+    return int((np.abs(ours - theirs) <= NEAR * np.abs(theirs).max()).sum())
+
+
+def noun_of(program: Program) -> str:
+    """What a batch has many of."""
+    return "texts" if any(each.kind == "indices" for each in program.inputs) else "images"
 
 
 def _apart(a: Array, b: Array) -> float:

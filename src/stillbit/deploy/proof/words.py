@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from stillbit.deploy.proof.layers import Layer, alike
-from stillbit.deploy.proof.outcome import Comparison, Proof
+from stillbit.deploy.proof.outcome import NEAR, Comparison, Proof
 from stillbit.surgery.summary import common_name
 
 NAMES = {
@@ -32,7 +32,7 @@ class Sheet(NamedTuple):
 def compared(proof: Proof) -> Sheet:
     """A row an implementation."""
     judged = max((comparison.judged for comparison in proof.comparisons), default=0)
-    head = ("engine", "integers", "differ", "ties", "logits", "free", "same top-1")
+    head = ("engine", "integers", "differ", "ties", "logits", "free", "same number" if proof.numbers else "same top-1")
     rows = tuple(_row(comparison, judged) for comparison in proof.comparisons)
     return Sheet((*head, "top-1") if judged else head, rows)
 
@@ -65,14 +65,20 @@ def explained(proof: Proof) -> str:
     return (
         f"On {proof.images:,} {proof.seen}, against the numpy reference: codes, and exact sums of their products. "
         f"{ties}Logits: the largest difference on the same codes, relative to the largest logit; "
-        f"{proof.tolerance:.0e} is allowed. Free: the same, each on codes of its own.{_unseen(proof)}"
+        f"{proof.tolerance:.0e} is allowed. Free: the same, each on codes of its own."
+        f"{_near(proof)}{_unseen(proof)}"
     )
+
+
+def _near(proof: Proof) -> str:
+    """Of numbers, which are hardly ever the same to the bit."""
+    return f" Same number: off by at most {NEAR:.0%} of the largest." if proof.numbers else ""
 
 
 def _unseen(proof: Proof) -> str:
     """Of engines that compute otherwise when nobody looks."""
     return "".join(
-        f" {_name(held)} fuses more where nobody looks: on {held.unseen} of {proof.images} images its logits are "
+        f" {_name(held)} fuses more where nobody looks: on {held.unseen} of {proof.images} {proof.noun} its logits are "
         "others than those of the run that showed its codes."
         for held in proof.comparisons
         if held.unseen
@@ -94,8 +100,8 @@ def layered(layers: tuple[Layer, ...]) -> Sheet:
     return Sheet(("layer", "computes on", "bits", "MACs", "bytes"), tuple(rows), text=3)
 
 
-def totals(layers: tuple[Layer, ...]) -> str:
-    """How much of all is integer."""
+def totals(layers: tuple[Layer, ...], noun: str = "images") -> str:
+    """How much of all is integer; ``noun`` is what a batch has many of."""
     macs = max(sum(layer.macs for layer in layers), 1)
     counts = {
         "of codes by codes": sum(layer.integer for layer in layers),
@@ -103,7 +109,7 @@ def totals(layers: tuple[Layer, ...]) -> str:
         "of floats": sum(layer.floating for layer in layers),
     }
     said = ", ".join(f"{count / macs:.1%} {word}" for word, count in counts.items() if count)
-    return f"{_short(macs)} MACs an image: {said}"
+    return f"{_short(macs)} MACs {'a text' if noun == 'texts' else 'an image'}: {said}"
 
 
 def tied(proof: Proof) -> Sheet:
@@ -142,7 +148,7 @@ def text_of(proof: Proof) -> str:
         explained(proof),
         "",
         table_of(layered(proof.layers)),
-        totals(proof.layers),
+        totals(proof.layers, proof.noun),
     ):
         console.print(part)
     return "\n".join(line.rstrip() for line in page.getvalue().rstrip().splitlines())

@@ -163,6 +163,8 @@ class _Folder:
 
     def _move(self, step: Step) -> None:
         line = self._line(step.inputs[0])
+        if any(name not in self.constants for name in step.inputs[1:]):  # what is asked for is not known yet
+            line = Line(core=self._draw(step.inputs[0]))
         parts = [None if part is None else self._moved(step, part) for part in (line.scale, line.shift)]
         if any(part is None and was is not None for part, was in zip(parts, (line.scale, line.shift), strict=True)):
             line, parts = Line(core=self._draw(step.inputs[0])), [None, None]

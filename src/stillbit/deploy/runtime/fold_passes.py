@@ -51,10 +51,11 @@ def hoisted(program: Program, dims: dict[str, Dims]) -> Program:
         moved = {root: codes}
         for chain in chains:
             inside[chain.snap.output] = _replayed(chain, moved)
-    steps = list(before[program.input])
+    given = [each.name for each in program.inputs]
+    steps = [step for name in given for step in before[name]]
     for step in program.steps:
         steps += inside.get(step.output, [step])
-        steps += before[step.output] if step.output != program.input else []
+        steps += before[step.output]
     return used(replace(program, steps=tuple(steps), constants=constants))
 
 

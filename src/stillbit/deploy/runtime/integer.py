@@ -19,15 +19,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stillbit.deploy.file.check import shapes
-from stillbit.deploy.program import Array, Program, sizes
+from stillbit.deploy.inputs import Given, Wanted
+from stillbit.deploy.program import Array, Program
 from stillbit.deploy.runtime.integer_compile import Compiled
-from stillbit.deploy.runtime.integer_plan import Plan
+from stillbit.deploy.runtime.integer_plan import Plan, Tensors
 
 NEAR = 1_000_000
 """So many numbers of the largest value are computed at a time, a thread: they stay near the processor."""
 MOST = 64
 """Images at a time."""
-Images = Float32[NDArray[Any], "batch ..."]
 Logits = Float32[NDArray[Any], "batch ..."]
 
 
@@ -41,29 +41,30 @@ class Integer:
         """``compiled``: by torch's compiler, in its first call for one image, and in the first for more."""
         if exact and compiled:
             raise ValueError("exact runs step by step, so there is nothing to compile: leave out exact or compiled")
-        self.exact, self.compiled, self.shape = exact, compiled, program.shape
-        self.largest = max(prod(dims) for dims in shapes(program).values())
+        self.exact, self.compiled, self.wanted = exact, compiled, Wanted.of(program)
+        known = shapes(program)
+        self.largest = max(prod(known[name]) for name in known if name not in program.constants)
         self.plan = Plan(program, exact=exact, traced=compiled)
         self.ready: dict[tuple[int, bool], Compiled] = {}
 
-    def __call__(self, images: Images) -> Logits:
-        """Logits of a batch."""
-        parts = self._taken(images).split(self.chunk)
+    def __call__(self, *given: Array) -> Logits:
+        """Logits of a batch: of images, or of what else the program takes in, in its order."""
+        portions = zip(*(tensor.split(self.chunk) for tensor in self._taken(given)), strict=True)
         with self._still():
-            logits = [self._run(part) for part in parts]
+            logits = [self._run(portion) for portion in portions]
             return np.array(torch.cat(logits).numpy())
 
-    def codes(self, images: Images, forced: Mapping[str, Array] | None = None) -> Iterator[tuple[str, Array]]:
+    def codes(self, given: Given, forced: Mapping[str, Array] | None = None) -> Iterator[tuple[str, Array]]:
         """Every quantize step's codes, and the sums of every product and convolution, in order.
 
         Codes that are ``forced`` on a quantize step are what the steps behind it go on with.
         """
         if forced and self.compiled:
             raise ValueError("a compiled program keeps its codes to itself: force codes on one that is not compiled")
-        batch = self._taken(images)
-        given = {name: torch.from_numpy(np.array(codes)) for name, codes in (forced or {}).items()}
+        batch = self._taken(given)
+        fixed = {name: torch.from_numpy(np.array(codes)) for name, codes in (forced or {}).items()}
         with self._still():
-            shown = self._compiled(batch, watched=True).watch(batch) if self.compiled else self.plan.watch(batch, given)
+            shown = self._compiled(batch, watched=True).watch(batch) if self.compiled else self.plan.watch(batch, fixed)
         while True:
             with self._still():  # not while whoever looks at the codes is at work
                 found = next(shown, None)
@@ -76,15 +77,16 @@ class Integer:
         """How many images are computed at a time."""
         return min(max(NEAR * torch.get_num_threads() // self.largest, 1), MOST)
 
-    def _run(self, part: Tensor) -> Tensor:
+    def _run(self, portion: Tensors) -> Tensor:
         if not self.compiled:
-            return self.plan.run(part)
-        size = 1 if len(part) == 1 else self.chunk
-        whole = torch.cat([part, part.new_zeros(size - len(part), *part.shape[1:])])
-        return self._compiled(whole, watched=False).run(whole)[: len(part)]
+            return self.plan.run(portion)
+        count = len(portion[0])
+        size = 1 if count == 1 else self.chunk
+        whole = tuple(torch.cat([part, part.new_zeros(size - count, *part.shape[1:])]) for part in portion)
+        return self._compiled(whole, watched=False).run(whole)[:count]
 
-    def _compiled(self, batch: Tensor, *, watched: bool) -> Compiled:
-        key = len(batch), watched
+    def _compiled(self, batch: Tensors, *, watched: bool) -> Compiled:
+        key = len(batch[0]), watched
         if key not in self.ready:
             self.ready[key] = Compiled(self.plan, batch, watched=watched)
         return self.ready[key]
@@ -96,10 +98,7 @@ class Integer:
         stack.enter_context(torch.autocast("cpu", enabled=False))
         return stack
 
-    def _taken(self, images: Images) -> Tensor:
-        array = np.ascontiguousarray(images, np.float32)
-        wanted = sizes(self.shape, max(len(array), 1)) if array.ndim else self.shape
-        if array.shape != wanted:
-            shape = " x ".join(map(str, self.shape[1:]))
-            raise ValueError(f"images of {array.shape} are no batch of {shape}: one image is a batch of one")
-        return torch.from_numpy(array if array.flags.writeable else array.copy())  # torch warns of what is not
+    def _taken(self, given: Given) -> Tensors:
+        arrays = self.wanted.taken(given)
+        # torch warns of what cannot be written to
+        return tuple(torch.from_numpy(array if array.flags.writeable else array.copy()) for array in arrays)

@@ -14,7 +14,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from stillbit.deploy.runtime.integer_plan import BATCH_PLACE, IMAGES_PLACE, Instruction, Plan
+from stillbit.deploy.runtime.integer_plan import BATCH_PLACE, Instruction, Plan, Tensors
 
 Function = Callable[..., Sequence[Tensor]]
 Places = tuple[int, ...]
@@ -37,10 +37,10 @@ class Segment:
 class Compiled:
     """A plan for batches of one size."""
 
-    def __init__(self, plan: Plan, images: Tensor, *, watched: bool = False) -> None:
-        """``images`` is a batch of that size; ``watched``: codes and sums are put out too."""
+    def __init__(self, plan: Plan, batch: Tensors, *, watched: bool = False) -> None:
+        """``batch`` is one of that size; ``watched``: codes and sums are put out too."""
         self.plan, self.watched = plan, watched
-        values = _recorded(plan, images)
+        values = _recorded(plan, batch)
         spoken = [_spoken(instruction, values) for instruction in plan.instructions]
         functions: dict[Any, Function] = {}
         self.segments = []
@@ -54,19 +54,19 @@ class Compiled:
                 functions[key] = compiled(inside, inputs, outputs, values)
             self.segments.append(Segment(inputs=inputs, outputs=outputs, freed=freed, function=functions[key]))
 
-    def run(self, images: Tensor) -> Tensor:
+    def run(self, batch: Tensors) -> Tensor:
         """What the plan makes of a batch of the size it was compiled for."""
-        result: Tensor = self._values(images)[self.plan.places[self.plan.program.output]]
+        result: Tensor = self._values(batch)[self.plan.places[self.plan.program.output]]
         return result
 
-    def watch(self, images: Tensor) -> Iterator[tuple[str, Tensor]]:
+    def watch(self, batch: Tensors) -> Iterator[tuple[str, Tensor]]:
         """Codes and sums by name."""
         assert self.watched, "codes stay inside of what is compiled without them"
-        values = self._values(images)
+        values = self._values(batch)
         return ((i.watched, values[i.output]) for i in self.plan.instructions if i.watched)
 
-    def _values(self, images: Tensor) -> dict[int, Any]:
-        values: dict[int, Any] = {BATCH_PLACE: len(images), IMAGES_PLACE: images}
+    def _values(self, batch: Tensors) -> dict[int, Any]:
+        values: dict[int, Any] = dict(enumerate((len(batch[0]), *batch)))
         start = self.plan.start
         for segment in self.segments:
             made = segment.function(*[values[p] if p in values else start[p] for p in segment.inputs])
@@ -100,9 +100,9 @@ def cut(spoken: Sequence[str]) -> list[int]:
     return sorted({0, *range(begin, begin + covered + 1, period), count})
 
 
-def _recorded(plan: Plan, images: Tensor) -> list[Any]:
+def _recorded(plan: Plan, batch: Tensors) -> list[Any]:
     """Every value of a batch: their shapes are what is compiled for."""
-    values = [len(images), images, *plan.start[2:]]
+    values = plan.begun(batch)
     for instruction in plan.instructions:
         values[instruction.output] = instruction.run(*[values[place] for place in instruction.inputs])
     return values

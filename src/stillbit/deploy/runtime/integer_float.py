@@ -112,6 +112,7 @@ _FUNCTIONS: dict[str, Operation] = {
     "layer_norm": layer_norm,
     "mean": lambda x, *, axes, keep: x.mean(axes, keepdim=keep),
     "sum": lambda x, *, axes, keep: x.sum(axes, keepdim=keep),
+    "cumsum": lambda x, *, axis: x.cumsum(axis),
     "norm": lambda x, *, axes, keep: torch.linalg.vector_norm(x, 2, axes, keepdim=keep),
     "matmul": torch.matmul,
     "conv": lambda x, kernel, **how: F.conv2d(x, kernel, **how),

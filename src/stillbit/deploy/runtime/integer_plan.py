@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 from torch import Tensor
@@ -13,7 +13,9 @@ from stillbit.deploy.program import MULTIPLIES, Program, Step
 from stillbit.deploy.runtime.fold import computed, fold, split
 from stillbit.deploy.runtime.integer_steps import BATCH, Known, Prepared, Run, ends_of, prepared, tensor_of
 
-BATCH_PLACE, IMAGES_PLACE = 0, 1
+BATCH_PLACE = 0
+"""The places behind it are the inputs'."""
+Tensors = tuple[Tensor, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +40,9 @@ class Plan:
         """``exact``: a float operation at a time, in the program's order; else folded. ``traced``: to be compiled."""
         whole = computed(program)
         self.program = split(whole) if exact else fold(whole)
-        self.places = {BATCH: BATCH_PLACE, self.program.input: IMAGES_PLACE}
-        self.start: list[Any] = [None, None]
+        begun = (BATCH, *(each.name for each in program.inputs))
+        self.places = {name: place for place, name in enumerate(begun)}
+        self.start: list[Any] = [None] * len(begun)
         self.instructions: list[Instruction] = []
         watched = {step.output for step in whole.steps if step.op in ("quantize", *MULTIPLIES)}
         known = _known(whole, self.program, traced=traced)
@@ -50,6 +53,7 @@ class Plan:
             names = {name for name in each.inputs if isinstance(name, str)}
             freed = tuple(self.places[name] for name in names if last[name] == number)
             self._add(step, each, freed, step.output if step.output in watched else "")
+        self.program = replace(self.program, constants={})  # they are in the places, laid out
 
     def _add(self, step: Step, ready: Prepared, freed: tuple[int, ...], watched: str) -> None:
         inputs = tuple(self.places[x] if isinstance(x, str) else self._place(x) for x in ready.inputs)
@@ -62,9 +66,14 @@ class Plan:
         self.start.append(value)
         return len(self.start) - 1
 
-    def run(self, images: Tensor) -> Tensor:
+    def begun(self, batch: Tensors) -> list[Any]:
+        """What is in the places when a batch comes."""
+        given = [len(batch[0]), *batch]
+        return [*given, *self.start[len(given) :]]
+
+    def run(self, batch: Tensors) -> Tensor:
         """What the program makes of a batch."""
-        values = [len(images), images, *self.start[2:]]
+        values = self.begun(batch)
         for instruction in self.instructions:
             values[instruction.output] = instruction.run(*[values[place] for place in instruction.inputs])
             for place in instruction.freed:
@@ -72,9 +81,9 @@ class Plan:
         result: Tensor = values[self.places[self.program.output]]
         return result
 
-    def watch(self, images: Tensor, forced: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    def watch(self, batch: Tensors, forced: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
         """The same, and shows codes and sums by name; where codes are ``forced``, it goes on with these."""
-        values = [len(images), images, *self.start[2:]]
+        values = self.begun(batch)
         for instruction in self.instructions:
             value = instruction.run(*[values[place] for place in instruction.inputs])
             if instruction.watched:

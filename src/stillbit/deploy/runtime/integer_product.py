@@ -63,9 +63,8 @@ def exact_float(reach: int) -> torch.dtype:
 
 def digits(codes: Tensor, side: Side, kind: torch.dtype) -> Tensor:
     """The digits of codes."""
-    if not side.doubled:
-        return codes.to(kind)
-    return codes.to(kind) * 2 + 1 if kind.is_floating_point else (codes.to(torch.int32) * 2 + 1).to(kind)
+    narrow = codes.to(kind)  # what is too large for a moment comes back into range, as the digit fits
+    return torch.add(torch.ones((), dtype=kind), narrow, alpha=2) if side.doubled else narrow
 
 
 @dataclass(frozen=True, kw_only=True)

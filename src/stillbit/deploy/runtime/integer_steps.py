@@ -22,6 +22,7 @@ Run = Callable[..., Tensor]
 Ends = tuple[int, int]
 Part = Tensor | float
 """Of a line: a factor or a summand."""
+SIGNED = (np.int8, np.int16, np.int32, np.int64)
 BATCH = ""
 """The name of the size of the batch."""
 
@@ -51,7 +52,8 @@ def tensor_of(held: Constant) -> Tensor:
     """A constant as a tensor of the smallest type that holds it."""
     array = np.ascontiguousarray(held.array)
     if held.grid is not None:
-        return torch.from_numpy(array.astype(np.int64)).to(holds(held.grid.low, held.grid.high))
+        array = array if array.dtype in SIGNED else array.astype(np.int64)
+        return torch.from_numpy(array).to(holds(held.grid.low, held.grid.high))
     kind = torch.float32 if array.dtype.kind == "f" else torch.int64
     return torch.from_numpy(array.copy()).to(kind)
 
@@ -96,7 +98,17 @@ def _level(offset: float) -> Run:
     return lambda codes: codes.to(torch.float32).add_(offset)
 
 
-CODES: dict[str, Callable[..., Run]] = {"quantize": _quantize, "level": _level}
+def _index(size: int) -> Run:
+    return lambda x: torch.nan_to_num(x, size - 1).clamp_(0, size - 1).to(torch.int64)
+
+
+CODES: dict[str, Callable[..., Run]] = {
+    "quantize": _quantize,
+    "level": _level,
+    "number": lambda: lambda x: x.to(torch.float32),
+    "index": _index,
+}
+"""What makes codes and indices, and floats of them."""
 
 
 def _multiplying(step: Step, known: Known) -> Prepared:

@@ -17,6 +17,7 @@ from typing import Any, final
 
 import numpy as np
 
+from stillbit.deploy.inputs import Given, Wanted, length, parts
 from stillbit.deploy.program import MULTIPLIES, Array, Program, Step, sizes
 
 WIDE = np.float64
@@ -34,46 +35,48 @@ class Reference:
     def __init__(self, program: Program) -> None:
         """Nothing to prepare."""
         self.program = program
+        self.wanted = Wanted.of(program)
 
-    def __call__(self, images: Array) -> Array:
+    def __call__(self, *given: Array) -> Array:
         """What the program makes of a batch."""
-        return run(self.program, images)
+        return run(self.program, self.wanted.taken(given))
 
-    def codes(self, images: Array, forced: Codes | None = None) -> Iterator[tuple[str, Array]]:
+    def codes(self, given: Given, forced: Codes | None = None) -> Iterator[tuple[str, Array]]:
         """Every quantize step's codes, and every product's and convolution's `accumulator`, in order.
 
         Codes that are ``forced`` on a quantize step are what the steps behind it go on with.
         """
-        for step, inputs, value in steps(self.program, images, forced):
+        for step, inputs, value in steps(self.program, self.wanted.taken(given), forced):
             if step.op == "quantize":
                 yield step.output, value
             elif step.op in MULTIPLIES:
                 yield step.output, accumulator(step, *inputs)
 
 
-def run(program: Program, images: Array) -> Array:
+def run(program: Program, given: Given) -> Array:
     """What the program makes of a batch."""
     output: Array | None = None
-    for step, _, value in steps(program, images):
+    for step, _, value in steps(program, given):
         output = value if step.output == program.output else output
     assert output is not None, "a program computes its output"
     return output
 
 
 def steps(
-    program: Program, images: Array, forced: Codes | None = None
+    program: Program, given: Given, forced: Codes | None = None
 ) -> Iterator[tuple[Step, tuple[Array, ...], Array]]:
     """Every step with what it takes in and what it puts out, in order; what no later step reads is forgotten.
 
     What a quantize step puts out is its own; if codes are ``forced`` on it, the steps behind it take in these.
     """
     values: dict[str, Array] = {name: constant.array for name, constant in program.constants.items()}
-    values[program.input] = np.asarray(images, np.float32)
+    for each, array in zip(program.inputs, parts(given), strict=True):
+        values[each.name] = np.asarray(array, np.float32 if each.kind == "floats" else np.int64)
     last = {name: number for number, step in enumerate(program.steps) for name in step.inputs}
     for number, step in enumerate(program.steps):
         settings = dict(step.settings)
         if "shape" in settings:
-            settings["shape"] = sizes(tuple(settings["shape"]), len(images))
+            settings["shape"] = sizes(tuple(settings["shape"]), length(given))
         inputs = tuple(values[name] for name in step.inputs)
         value = OPERATIONS[step.op](*inputs, **settings)
         yield step, inputs, value
@@ -150,6 +153,14 @@ def _windows_product(
     return summed.reshape(n, -1, high, wide)
 
 
+# -------------------------------------------------------------------------------------------------------------- indices
+
+
+def _index(x: Array, *, size: int) -> Array:
+    """Whole numbers in floats as indices from 0 to below ``size``; what is no number is the last, and a part is cut."""
+    return np.fmax(np.fmin(x, size - 1), 0).astype(np.int64)
+
+
 # ------------------------------------------------------------------------------------------------------ moving elements
 
 
@@ -179,9 +190,19 @@ def _clamp(x: Array, *bounds: Array, low: float | None = None, high: float | Non
     return _single(np.clip(x, *(bounds or (low, high))))
 
 
+COMPARE: dict[str, Operation] = {
+    "ge": np.greater_equal,
+    "gt": np.greater,
+    "le": np.less_equal,
+    "lt": np.less,
+    "eq": np.equal,
+    "ne": np.not_equal,
+}
+
+
 def _compare(x: Array, y: Array | None = None, *, how: str, by: float | None = None) -> Array:
     other = np.float32(by) if y is None else y
-    compared: Array = {"ge": np.greater_equal, "gt": np.greater, "le": np.less_equal, "lt": np.less}[how](x, other)
+    compared: Array = COMPARE[how](x, other)
     return compared
 
 
@@ -252,6 +273,8 @@ OPERATIONS: dict[str, Operation] = {
     "level": level,
     "product": product,
     "convolution": convolution,
+    "number": lambda x: _single(x),
+    "index": _index,
     "reshape": lambda x, *, shape: x.reshape(shape),
     "expand": lambda x, *, shape: np.broadcast_to(x, shape),
     "permute": lambda x, *, axes: x.transpose(axes),
@@ -284,6 +307,7 @@ OPERATIONS: dict[str, Operation] = {
     "layer_norm": _layer_norm,
     "mean": _reduced(lambda x, axes, keep: x.mean(axes, keepdims=keep)),
     "sum": _reduced(lambda x, axes, keep: x.sum(axes, keepdims=keep)),
+    "cumsum": lambda x, *, axis: _single(x.astype(WIDE).cumsum(axis)),
     "max": _reduced(lambda x, axes, keep: x.max(axes, keepdims=keep)),
     "norm": _reduced(lambda x, axes, keep: np.sqrt((x**2).sum(axes, keepdims=keep))),
     "matmul": lambda a, b: np.matmul(a.astype(WIDE), b.astype(WIDE)).astype(np.float32),

@@ -25,6 +25,12 @@ class Traced:
     """Of a rounding whose clamp is still to come: what is divided, perhaps by what, and the offset taken off before."""
     stale: bool = False
     """Whether another tensor with the same memory was written to since."""
+    opposite: bool = False
+    """Of yes and no: whether it is the opposite of what has its name."""
+    row: Tensor | None = None
+    """What is known of every image, if it is the same one row for each."""
+    numbers: bool = False
+    """Whether it numbers the images of a batch: 0, 1, 2, and so on."""
     shape: tuple[int, ...] = ()
     dtype: torch.dtype | None = None
     """Both of the tensor at hand, for the batch at hand; said where an operation takes it in."""

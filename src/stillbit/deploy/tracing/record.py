@@ -6,17 +6,17 @@ arrives whole. `codes_of` listens for one thing: where the model rounds. What it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, final
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakIdKeyDictionary
 
 from stillbit.deploy.program import Array, Program, Rounding, sizes
+from stillbit.deploy.tracing.call import answer
 
 aten = torch.ops.aten
 ROUNDS = {aten.round.default, aten.round_.default}
@@ -62,15 +62,16 @@ def naming(model: nn.Module) -> Iterator[Callable[[], str]]:
         yield lambda: running[-1] if running else ""
 
 
-def codes_of(model: nn.Module, images: Float[Tensor, "batch ..."], program: Program) -> list[tuple[str, Array]]:
+def codes_of(model: nn.Module, given: Tensor | Sequence[Tensor], program: Program) -> list[tuple[str, Array]]:
     """The codes that the model itself computes, in the order in which it does.
 
     Each comes with the name of the step of ``program`` that has to compute the same, and lies as that step's codes do;
     a step that stands for several equal roundings comes as often. ``program`` is what `trace` made of this model.
     """
-    heard = _Roundings(program.roundings, len(images))
+    tensors = (given,) if isinstance(given, Tensor) else tuple(given)
+    heard = _Roundings(program.roundings, len(tensors[0]))
     with evaluating(model), heard:
-        model(images)
+        answer(model, program.inputs, tensors)
     if heard.number != len(program.roundings):
         raise ValueError(
             f"the model rounds {heard.number} times and the program was traced where it rounds "

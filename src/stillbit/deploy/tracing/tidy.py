@@ -1,8 +1,9 @@
 """A program that says everything once: exact, no value changes in any bit.
 
 Steps that compute the same become one, constants that hold the same become one, moves that move nothing are left out,
-and two moves of a kind in a row are one. What repeats itself in a constant goes (`stillbit.deploy.tracing.repeats`),
-and moves that would be undone are not done (`stillbit.deploy.tracing.sink`).
+and two moves of a kind in a row are one. Tables hold codes (`stillbit.deploy.tracing.tables`), what repeats itself in a
+constant goes (`stillbit.deploy.tracing.repeats`), and moves that would be undone are not done
+(`stillbit.deploy.tracing.sink`).
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from stillbit.deploy.file.check_shapes import shape_of
 from stillbit.deploy.program import Constant, Dims, Grid, Program, Step, used
 from stillbit.deploy.tracing.repeats import shrunk
 from stillbit.deploy.tracing.sink import sunk
+from stillbit.deploy.tracing.tables import tabled
 
 
 def tidy(program: Program) -> Program:
     """The same values, said once."""
-    return numbered(merged(sunk(merged(shrunk(merged(used(program)))))))
+    return numbered(merged(sunk(merged(shrunk(merged(tabled(merged(used(program)))))))))
 
 
 def merged(program: Program) -> Program:
@@ -33,7 +35,7 @@ def merged(program: Program) -> Program:
 
 def numbered(program: Program) -> Program:
     """Values and constants numbered in the order in which they are used."""
-    names = {program.input: "input"}
+    names: dict[str, str] = {}
     known = [name for step in program.steps for name in step.inputs if name in program.constants]
     names |= {name: f"c{number}" for number, name in enumerate(dict.fromkeys(known))}
     names |= {step.output: f"v{number}" for number, step in enumerate(program.steps)}
@@ -49,7 +51,6 @@ def _renamed(program: Program, names: dict[str, str], steps: tuple[Step, ...]) -
 
     return replace(
         program,
-        input=new(program.input),
         output=new(program.output),
         steps=tuple(replace(step, inputs=tuple(map(new, step.inputs))) for step in steps),
         constants={new(name): held for name, held in program.constants.items()},
@@ -67,7 +68,7 @@ class _Merger:
         self.steps: list[Step] = []
         self.made: dict[str, Step] = {}
         self.seen: dict[tuple[str, tuple[str, ...], str], str] = {}
-        self.dims: dict[str, Dims] = {program.input: program.shape}
+        self.dims: dict[str, Dims] = {each.name: each.dims for each in program.inputs}
         kinds: dict[tuple[bytes, Dims, str, Grid | None], str] = {}
         for name, held in program.constants.items():
             self.names[name] = kinds.setdefault(_content(held), name)

@@ -15,27 +15,38 @@ other way differs between them.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from stillbit.deploy.file.check import check
-from stillbit.deploy.program import Array, Program
+from stillbit.deploy.program import Array, Input, Program
+from stillbit.deploy.tracing.call import Example, answer, batch_of, check_example, inputs_of, ordered, others
 from stillbit.deploy.tracing.record import evaluating, naming
 from stillbit.deploy.tracing.tidy import tidy
 from stillbit.deploy.tracing.writer import NO_RESULT, Twin, Writer
+from stillbit.surgery.hf_masks import always_masked
+
+Batch = tuple[Tensor, ...]
 
 
-def trace(model: nn.Module, example: Float[Tensor, "batch ..."]) -> Program:
-    """The program of ``model`` in eval mode; ``example`` is one image or more, as the model takes them in."""
+def trace(model: nn.Module, example: Example) -> Program:
+    """The program of ``model`` in eval mode; ``example`` is one image or more, as the model takes them in.
+
+    A model of texts has several inputs of whole numbers, such as ``(input_ids, attention_mask)``; their length is that
+    of the program.
+    """
     _check(model, example)
-    with evaluating(model), naming(model) as layer:
-        _try(model, _images(model, example, 1))
+    example = ordered(model, example)
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    traced = _Traced(model, inputs_of(model, example))
+    with evaluating(model), always_masked(model), naming(model) as layer:
+        _try(traced, batch_of(example, 1, device))
         try:
-            program = _traced(model, _images(model, example, 2), 1, layer)
+            program = _traced(traced, batch_of(example, 2, device), 1, layer)
         except ValueError:  # for one image some of torch's own operations leave out an axis
-            program = _traced(model, _images(model, example, 3), 2, layer)
+            program = _traced(traced, batch_of(example, 3, device), 2, layer)
     program = tidy(program)
     if not program.steps:
         raise ValueError(NO_RESULT)
@@ -43,51 +54,55 @@ def trace(model: nn.Module, example: Float[Tensor, "batch ..."]) -> Program:
     return program
 
 
-def _traced(model: nn.Module, images: Tensor, fewer: int, layer: Callable[[], str]) -> Program:
-    """What is written down for the images, and for fewer and others."""
-    others = images[-fewer:] * 0.75 + 0.125  # whoever looks into the images sees others
-    listener = Writer(others, None, layer)
+class _Traced(NamedTuple):
+    """What is traced."""
+
+    model: nn.Module
+    inputs: tuple[Input, ...]
+
+
+def _traced(traced: _Traced, batch: Batch, fewer: int, layer: Callable[[], str]) -> Program:
+    """What is written down for a batch, and for fewer and others."""
+    changed = others(batch, fewer)
+    listener = Writer(_named(traced, changed), None, layer)
     with listener:
-        model(others)
-    writer = Writer(images, Twin(listener.calls, fewer), layer)
-    program = _written(model, images, writer)
-    _compare(program, _written(model, others, Writer(others, Twin(writer.calls, len(images)), layer)))
+        answer(traced.model, traced.inputs, changed)
+    writer = Writer(_named(traced, batch), Twin(listener.calls, fewer), layer)
+    program = _written(traced, batch, writer)
+    again = Writer(_named(traced, changed), Twin(writer.calls, len(batch[0])), layer)
+    _compare(program, _written(traced, changed, again))
     return program
 
 
-def _check(model: nn.Module, example: Tensor) -> None:
+def _named(traced: _Traced, batch: Batch) -> dict[str, Tensor]:
+    return {each.name: tensor for each, tensor in zip(traced.inputs, batch, strict=True)}
+
+
+def _check(model: nn.Module, example: Example) -> None:
     kinds = {t.dtype for t in (*model.parameters(), *model.buffers()) if t.is_floating_point()}
     if any(t.is_meta for t in (*model.parameters(), *model.buffers())):
         raise ValueError("the model has no numbers, it is on the meta device: load its weights before it is deployed")
     if kinds - {torch.float32}:
         found = ", ".join(sorted(str(kind).removeprefix("torch.") for kind in kinds - {torch.float32}))
         raise ValueError(f"the model is in {found}, and what is deployed is float32: call model.float() before")
-    if not isinstance(example, Tensor) or not example.is_floating_point() or example.dim() < 2 or not len(example):
-        found = f"{tuple(example.shape)} of {example.dtype}" if isinstance(example, Tensor) else type(example).__name__
-        raise ValueError(f"an example is a batch of floats, as in torch.randn(2, 3, 224, 224), and this one is {found}")
+    check_example(example)
 
 
-def _images(model: nn.Module, example: Tensor, number: int) -> Tensor:
-    """So many images, those of the example in turn."""
-    device = next((parameter.device for parameter in model.parameters()), example.device)
-    return example.detach().to(device, torch.float32)[torch.arange(number) % len(example)]
-
-
-def _try(model: nn.Module, images: Tensor) -> None:
+def _try(traced: _Traced, batch: Batch) -> None:
     """Whether the model runs; what a first run keeps for later ones is there then."""
     try:
-        model(images)
+        answer(traced.model, traced.inputs, batch)
     except (AssertionError, IndexError, RuntimeError, TypeError, ValueError) as problem:
         said = (str(problem).strip() or type(problem).__name__).splitlines()[0]
-        raise ValueError(f"the model does not run on an example of {tuple(images.shape[1:])}: {said}") from problem
+        sizes = " and ".join(str(tuple(tensor.shape[1:])) for tensor in batch)
+        raise ValueError(f"the model does not run on an example of {sizes}: {said}") from problem
 
 
-def _written(model: nn.Module, images: Tensor, writer: Writer) -> Program:
+def _written(traced: _Traced, batch: Batch, writer: Writer) -> Program:
     with writer:
-        output = model(images)
+        output = answer(traced.model, traced.inputs, batch)
     return Program(
-        input="input",
-        shape=(-1, *images.shape[1:]),
+        inputs=traced.inputs,
         output=writer.result(output),
         steps=tuple(writer.steps),
         constants=writer.constants,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -105,8 +106,36 @@ def _compared(how: str) -> Translation:
     return translation
 
 
-for _how in ("ge", "gt", "le", "lt"):
+for _how in ("ge", "gt", "le", "lt", "eq", "ne"):
     _of(getattr(aten, _how).Tensor, getattr(aten, _how).Scalar)(_compared(_how))
+
+
+@_of(aten.bitwise_not.default, aten.logical_not.default)
+def _not(emit: Emit, args: Any, kwargs: Any, dims: Dims) -> Any:
+    if args[0].dtype is not torch.bool:
+        raise ValueError("the opposite of what is not yes or no cannot be deployed: compare it with zero first")
+    return replace(args[0], opposite=not args[0].opposite)
+
+
+@_of(aten.__and__.Tensor, aten.bitwise_and.Tensor, aten.logical_and.default)
+def _and(emit: Emit, args: Any, kwargs: Any, dims: Dims) -> Any:
+    if any(x.dtype is not torch.bool for x in args[:2]):
+        raise ValueError("bits of whole numbers cannot be deployed: compare them with zero first")
+    for one, other in (args[:2], args[1::-1]):
+        if one.known is not None and bool(one.known.all()):
+            return emit("expand", other, shape=list(dims))
+    return emit("compare", emit("mul", *args[:2]), how="ne", by=0.0)
+
+
+@_of(aten.masked_fill.Scalar, aten.masked_fill.Tensor)
+def _masked_fill(emit: Emit, args: Any, kwargs: Any, dims: Dims) -> Any:
+    x, where, filling = args
+    return emit("where", where, torch.tensor(float(filling)) if isinstance(filling, int | float) else filling, x)
+
+
+@_of(aten.cumsum.default)
+def _cumsum(emit: Emit, args: Any, kwargs: Any, dims: Dims) -> Any:
+    return emit("cumsum", args[0], axis=args[1] % len(dims))
 
 
 @_of(aten.where.self, aten.where.ScalarSelf, aten.where.ScalarOther)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ MOVING: dict[Any, Translation] = {}
 """Those that only move elements of one tensor, or of several alike, so that codes stay codes."""
 OTHERS: dict[Any, Translation] = {}
 """Those that may bring in something else: numbers around an image, or elements that are asked for."""
+OF_EACH = "elements that differ from image to image cannot be deployed yet: take the same of each, or a table's"
 _moves, _of = entering(MOVING), entering(OTHERS)
 
 
@@ -35,7 +37,8 @@ def _reshape(emit: Emit, args: Any, kwargs: Any, dims: Dims) -> Any:
 
 @_moves(aten.expand.default, aten.expand_as.default)
 def _expand(emit: Emit, args: Any, kwargs: Any, dims: Dims) -> Any:
-    return emit("expand", args[0], shape=list(dims))
+    spread, row = emit("expand", args[0], shape=list(dims)), args[0].known
+    return spread if row is None or row.numel() != dims[-1] else replace(spread, row=row.reshape(-1))
 
 
 @_moves(aten.permute.default)
@@ -119,9 +122,38 @@ def _roll(emit: Emit, args: Any, kwargs: Any, dims: Dims) -> Any:
 @_of(aten.index.Tensor)
 def _index(emit: Emit, args: Any, kwargs: Any, dims: Dims) -> Any:
     asked = [(axis, index) for axis, index in enumerate(args[1]) if index is not None]
-    if len(asked) != 1:
+    (axis, index), rest_of = asked[0], asked[1:]
+    if index.numbers and axis == 0 and [place for place, _ in rest_of] == [1]:
+        return _of_each(emit, args[0], index, rest_of[0][1], dims)
+    if index.numbers and axis == 0 and not rest_of:
+        return emit("reshape", args[0], shape=list(dims))
+    if rest_of or index.numbers:
         raise ValueError("an index along several axes cannot be deployed yet: take one axis at a time")
-    return emit("gather", args[0], asked[0][1], axis=asked[0][0])
+    return emit("gather", args[0], index, axis=axis)
+
+
+def _of_each(emit: Emit, x: Any, numbers: Any, index: Any, dims: Dims) -> Any:
+    """``x[number, index]``: the same elements of each image."""
+    rank = len(numbers.shape)
+    same = index.known is not None and (index.known.dim() < rank or index.known.size(0) == 1)
+    if not same or any(size > 1 for size in numbers.shape[1:]):
+        raise ValueError(OF_EACH)
+    taken = index.known.reshape((1,) * (rank - index.known.dim()) + tuple(index.known.shape))[0]
+    return emit("reshape", emit("gather", x, taken, axis=1), shape=list(dims))
+
+
+@_of(aten.embedding.default)
+def _embedding(emit: Emit, args: Any, kwargs: Any, dims: Dims) -> Any:
+    return emit("gather", args[0], args[1], axis=0)
+
+
+@_of(aten.gather.default)
+def _gather(emit: Emit, args: Any, kwargs: Any, dims: Dims) -> Any:
+    """Of a table that is one row, spread over the batch: elements of that row."""
+    row = args[0].row
+    if row is None or args[1] % len(dims) != len(dims) - 1:
+        raise ValueError(OF_EACH)
+    return emit("gather", row, args[2], axis=0)
 
 
 @_of(aten.index_select.default)

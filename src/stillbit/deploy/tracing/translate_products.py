@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -51,7 +50,7 @@ def _attention(emit: Emit, args: Any, kwargs: Any, dims: Dims) -> Any:
     logits = emit("matmul", query, turn(emit, (key,), {}, dims))
     logits = emit("mul", logits, by=said["scale"] or query.shape[-1] ** -0.5)
     if (mask := said["attn_mask"]) is not None:
-        if mask.dtype is torch.bool:
-            mask = emit("where", mask, torch.zeros(()), torch.full((), -math.inf))
-        logits = emit("add", logits, mask)
+        # The least number hides as well as -inf, and leaves a row finite in which all is hidden.
+        hidden = torch.full((), torch.finfo(torch.float32).min)
+        logits = emit("where", mask, logits, hidden) if mask.dtype is torch.bool else emit("add", logits, mask)
     return emit("matmul", emit("softmax", logits, axis=len(dims) - 1), value)

@@ -6,7 +6,7 @@ An operation in place is the one that makes a new tensor, and what its old value
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn, final
 
@@ -27,6 +27,11 @@ LIKE = {
     *(aten.zeros_like.default, aten.ones_like.default, aten.full_like.default),
 }
 """What takes in a tensor only to see how large it is, or of which type."""
+COUNTS = {aten.arange.default, aten.arange.start, aten.arange.start_step}
+LOOKS_UP = {aten.embedding.default}
+"""What stays a step even where it is known which rows are taken: a table of codes is smaller than its rows."""
+EXACT = {torch.float32, torch.bool, torch.int64, torch.int32}
+"""The types of what a program computes: whole numbers are exact as floats up to 2^24, and no table has more rows."""
 WIDEST = 8
 """Bits of codes that a constant holds; with more it is one of floats."""
 WHOLE = {*TRANSLATIONS, *IDENTITY, *CLAMPS, *LIKE, aten.round.default}
@@ -55,17 +60,20 @@ class Twin:
 class Writer(TorchDispatchMode):
     """Runs beside the model; without a ``twin`` it only remembers what ran."""
 
-    def __init__(self, images: Tensor, twin: Twin | None, layer: Callable[[], str]) -> None:
-        """``layer`` says which layer runs."""
+    def __init__(self, inputs: Mapping[str, Tensor], twin: Twin | None, layer: Callable[[], str]) -> None:
+        """``inputs`` are what the model is given, by name; ``layer`` says which layer runs."""
         super().__init__()  # type: ignore[no-untyped-call]
-        self.batch, self.twin, self.layer = len(images), twin, layer
+        self.batch, self.twin, self.layer = len(next(iter(inputs.values()))), twin, layer
         self.calls: list[Call] = []
         self.steps: list[Step] = []
         self.constants: dict[str, Constant] = {}
         self.roundings: list[Rounding] = []
         self.made: dict[str, Step] = {}
         self.held = Held()
-        self.held.put(images, Traced(name="input"))
+        self.indices = {name for name, tensor in inputs.items() if not tensor.is_floating_point()}
+        """Values that say which elements to take; other whole numbers are floats in a program."""
+        for name, tensor in inputs.items():
+            self.held.put(tensor, Traced(name=name))
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -125,7 +133,7 @@ class Writer(TorchDispatchMode):
         tensors = _tensors(result)
         dims = self._remembered(operation, tensors)
         inputs = [x for x in tree_leaves((args, kwargs), is_leaf=_is_traced) if _is_traced(x)]
-        depends = any(x.name is not None for x in inputs) and operation not in LIKE
+        depends = (any(x.name is not None for x in inputs) and operation not in LIKE) or operation in LOOKS_UP
         if not tensors:
             if depends and isinstance(result, bool | int | float):
                 self._refused("chooses by what is in its input: only a forward pass without choices can be deployed")
@@ -158,20 +166,29 @@ class Writer(TorchDispatchMode):
 
     def _written(self, operation: Any, args: Any, kwargs: Any, dims: Any, result: Any) -> Any:
         """What depends on the input: a grid where there is a rounding, and else what torch calls it."""
-        if operation in LIKE or not any(map(_is_traced, tree_leaves((args, kwargs), is_leaf=_is_traced))):
+        inputs = [x for x in tree_leaves((args, kwargs), is_leaf=_is_traced) if _is_traced(x)]
+        if operation in LIKE or not inputs:
             return self._filled(operation, dims, result)
-        kinds = {tensor.dtype for tensor in _tensors(result)} - {torch.float32, torch.bool}
+        if any(x.numbers for x in inputs) and operation is not aten.index.Tensor:
+            return self._numbering(operation)
+        kinds = {tensor.dtype for tensor in _tensors(result)} - EXACT
         if kinds:
             self._refused(f"computes in {', '.join(map(str, kinds))}: call model.float() to have all of it in float32")
+        if operation in IDENTITY:
+            return self._converted(args[0], result.dtype)
+        snapped = self._snapped(operation, args)
+        return self._translated(operation, args, kwargs, dims) if snapped is None else snapped
+
+    def _snapped(self, operation: Any, args: Any) -> Traced | None:
+        """What a quantizer does, if it does it: round, clamp, and add what lies between a code and its level."""
         if operation is aten.round.default:
             return self._rounded(self._named(self._as_float(args[0])))
         if operation in CLAMPS and args[0].rounded is not None:
             return self._quantized(*args)
         if operation is aten.add.Tensor and _is_traced(args[0]) and _is_offset(args[0], args[1]):
-            return replace(args[0], grid=_raised(args[0], args[1]))
-        if operation in IDENTITY:
-            return args[0] if args[0].dtype == result.dtype else self._number(args[0])
-        return self._translated(operation, args, kwargs, dims)
+            raised: Traced = replace(args[0], grid=_raised(args[0], args[1]))
+            return raised
+        return None
 
     def _rounded(self, name: str) -> Traced:
         """Remember what is rounded; the clamp behind it says on which grid."""
@@ -212,7 +229,9 @@ class Writer(TorchDispatchMode):
             self._refused(f"cannot be deployed: {problem}")
 
     def _filled(self, operation: Any, dims: Any, result: Any) -> Traced:
-        """A tensor made for the batch, all of it one number."""
+        """A tensor made for the batch, all of it one number; or the numbers of the images."""
+        if operation in COUNTS and torch.equal(result, torch.arange(self.batch, device=result.device)):
+            return Traced(numbers=True)
         if not isinstance(result, Tensor) or result.unique().numel() != 1:
             self._refused(f"makes a tensor as large as the batch by {operation}: make it once, for one image")
         one = Traced(known=result.flatten()[:1].view(()))
@@ -221,16 +240,48 @@ class Writer(TorchDispatchMode):
     def _emitted(self, op: str, inputs: list[Any], settings: dict[str, Any]) -> Traced:
         """A step; a product of codes where both sides are codes, and codes where codes were only moved."""
         values = [Traced(known=x) if isinstance(x, Tensor) else x for x in inputs]
-        values = [self._number(x) for x in values] if op in FLOATS and op != "where" else values
+        if op == "where" and values[0].opposite:
+            values = [replace(values[0], opposite=False), values[2], values[1]]
+        first = 1 if op == "where" else 0
+        values[first:] = [self._number(x) if op in FLOATS else x for x in values[first:]]
+        if op == "gather":
+            return self._gathered(values[0], values[1], settings)
         grids, grid = [x.grid for x in values], None
         if op in ("matmul", "conv") and None not in grids:
             settings = {**settings, "offsets": [each.offset for each in grids if each is not None]}
             op = {"matmul": "product", "conv": "convolution"}[op]
-        elif op in MOVES and op not in ("pad", "gather") and len({*grids}) == 1:
+        elif op in MOVES and op != "pad" and len({*grids}) == 1:
             grid = grids[0]
         else:
             values = [self._as_float(x) for x in values]
-        return Traced(name=self._step(op, tuple(map(self._named, values)), settings), grid=grid)
+        opposite = values[0].opposite
+        if op in MOVES and any(x.opposite != opposite for x in values):
+            self._refused("moves yes and no together with their opposites: make numbers of both before")
+        name = self._step(op, tuple(map(self._named, values)), settings)
+        if op in MOVES and all(self._are_indices(x) for x in values):
+            self.indices.add(name)
+        return Traced(name=name, grid=grid, opposite=op in MOVES and opposite)
+
+    def _gathered(self, x: Traced, index: Traced, settings: dict[str, Any]) -> Traced:
+        """Rows of a table: codes stay codes, and floats that say which become indices."""
+        asked = self._named(index)
+        if not self._are_indices(index):
+            rows = (x.shape if x.known is None else x.known.shape)[settings["axis"]]
+            asked = self._step("index", (asked,), {"size": rows})
+        name = self._step("gather", (self._named(x), asked), settings)
+        if self._are_indices(x):
+            self.indices.add(name)
+        return Traced(name=name, grid=x.grid, opposite=x.opposite)
+
+    def _are_indices(self, x: Traced) -> bool:
+        """Whether a program has them as indices."""
+        known = x.known is not None and not x.known.is_floating_point() and x.known.dtype is not torch.bool
+        return x.name in self.indices if x.name is not None else known
+
+    def _numbering(self, operation: Any) -> Traced:
+        if not moves(operation):
+            self._refused(f"computes {operation} with the numbers of the images in a batch: do the same with each")
+        return Traced(numbers=True)
 
     # ----------------------------------------------------------------------------------------------------- writing down
 
@@ -238,10 +289,24 @@ class Writer(TorchDispatchMode):
         return replace(self.held.of(x), shape=tuple(x.shape), dtype=x.dtype) if isinstance(x, Tensor) else x
 
     def _number(self, x: Traced) -> Traced:
-        """Yes and no as one and zero."""
+        """Yes and no as one and zero, indices as floats; what is known becomes a constant anyhow."""
+        if x.name is None:
+            return x if x.known is None or x.known.is_floating_point() else Traced(known=x.known.float())
+        if x.name in self.indices:
+            return self._emitted("number", [x], {})
         if x.dtype is not torch.bool:
             return x
         return self._emitted("where", [x, torch.ones(()), torch.zeros(())], {})
+
+    def _converted(self, x: Traced, dtype: torch.dtype) -> Traced:
+        """The same in another type, as a program has it: what is whole is exact as a float."""
+        if x.dtype is None or x.dtype == dtype:
+            return x
+        if dtype is torch.bool:
+            return self._emitted("compare", [x], {"how": "ne", "by": 0.0})
+        if x.dtype.is_floating_point and not dtype.is_floating_point:
+            self._refused(f"makes whole numbers of floats ({dtype}): leave them floats to have it deployed")
+        return x if not dtype.is_floating_point and x.dtype is not torch.bool else self._number(x)
 
     def _as_float(self, x: Traced) -> Traced:
         """Codes as the level they stand for, so that a weight stays as small as its codes; floats as they are."""
