@@ -52,7 +52,7 @@ def test_where_there_are_none_noise_is_offered() -> None:
 
     with pytest.raises(ValueError, match="--data-dir FOLDER, or prove it on noise, --noise"):
         shown_by(gone)
-    with pytest.raises(ValueError, match="--data-dir FOLDER$"):
+    with pytest.raises(ValueError, match=r"--data-dir FOLDER$"):
         shown_by(other)
 
 

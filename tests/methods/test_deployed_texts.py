@@ -49,6 +49,7 @@ def test_a_file_reads_as_long_texts_as_the_training_or_as_it_is_told(subject: An
 def test_it_knows_its_task_and_what_it_is_given(subject: Any, own: Any) -> None:
     said = reading_for(subject.recipe, 16)
     assert (said.task, said.pairs, said.inputs[-1], len(said.inputs)) == ("entailment", True, "token_type_ids", 3)
+    assert said.config == subject.recipe.model.config, "by which bench builds the float model"
     alone = reading_for(own.recipe, 16)
     assert (alone.task, alone.pairs) == ("regress", False) and alone.tokenizer != said.tokenizer
     assert class_names(subject.recipe) == ("entailment", "neutral", "contradiction") and class_names(own.recipe) == ()

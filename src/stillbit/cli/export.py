@@ -37,8 +37,8 @@ class Export(Proving):
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o", "--out"])] = None
     """The file, or a folder for it; the folder deploy of the run if not given."""
     length: int | None = None
-    """Of a run about texts: the pieces of every input. A shorter text is filled up, a longer one loses its end. What the
-    run was trained with if not given: its --max-length, or 128."""
+    """Of a run about texts: the pieces of every input. A shorter text is filled up, a longer one loses its end. If not
+    given, what the run was trained with: its --max-length, or 128."""
 
     def __post_init__(self) -> None:
         """Refuse numbers that prove nothing, and a length at which there is no text."""

@@ -26,7 +26,7 @@ class Predict:
     file: tyro.conf.Positional[Path]
     """A file that stillbit export wrote: .safetensors, .onnx or .xml."""
     given: tyro.conf.Positional[tuple[str, ...]]
-    """Pictures, or folders of them; or texts, each in quotation marks: two for each answer where a model reads pairs."""
+    """Pictures, or folders of them; or texts, each in quotation marks, and of a model of pairs two for each answer."""
     lines: Path | None = None
     """A file with a text a line, in UTF-8, a tab between the two of a pair; - is what comes in on stdin."""
     top: int = 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,7 +66,8 @@ def reading_for(recipe: Recipe, length: int | None = None) -> Reading:
         )
     inputs = NAMES if tables.types else NAMES[:2]
     task = task_of(texts.text_settings(recipe))
-    return reading_of(pieces, length or trained_length(recipe), inputs, task=task.name, pairs=task.paired)
+    said = reading_of(pieces, length or trained_length(recipe), inputs, task=task.name, pairs=task.paired)
+    return replace(said, config=recipe.model.config or "")
 
 
 def trained_length(recipe: Recipe) -> int:

@@ -138,7 +138,7 @@ def test_a_run_that_is_not_the_one_that_showed_its_codes_is_counted(made: Any) -
 
         def codes(self, images: Any, forced: Any = None) -> Any:
             yield from super().codes(images, forced)
-            yield program.output, super().__call__(images)
+            yield program.output, super().__call__(*images)
 
     (held,) = prove(None, program, {"fuses": Fuses(program)}, x).comparisons
     assert (held.unseen, held.same_codes) == (1, 0.0) and held.free > 1e-4
@@ -155,7 +155,7 @@ def test_a_run_that_is_often_another_than_the_one_that_showed_its_codes_fails(ma
 
         def codes(self, images: Any, forced: Any = None) -> Any:
             yield from super().codes(images, forced)
-            yield program.output, super().__call__(images)
+            yield program.output, super().__call__(*images)
 
     said = str(prove(None, program, {"apart": Apart(program)}, x).failure())
     assert said.startswith(f"apart has other logits on {len(x)} of {len(x)} images")
