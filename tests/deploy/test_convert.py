@@ -153,3 +153,14 @@ def test_what_a_tokenizer_gives_comes_in_the_order_of_the_forward_pass() -> None
     assert [each.name for each in found.program.inputs] == list(NAMES)
     with pytest.raises(ValueError, match=r"does not run on an example of \(12,\) and \(12,\): index out of range"):
         stillbit.convert(model, (ids + 60, mask))
+
+
+def test_a_proof_refuses_what_the_engine_refuses_in_the_same_words(read: Any) -> None:
+    ids, mask, types = sentences(2, types=True)
+    for wrong, sentence in (
+        ((ids,), "this model takes 3 arrays"),
+        ((ids[:, :5], mask[:, :5], types[:, :5]), "pad or cut sentences to this length"),
+    ):
+        for asked in (read.verify, read):
+            with pytest.raises(ValueError, match=sentence):
+                asked(*wrong)

@@ -348,3 +348,8 @@ def test_a_model_with_compiled_blocks_can_be_calibrated(ran_before: bool) -> Non
     assert not stillbit.calibrate(model, [tiny.images()]).notes
     assert torch.equal(model.blocks[0].attn.key_quantizer.scale, plain.blocks[0].attn.key_quantizer.scale)
     assert torch.equal(model.head.input_quantizer.scale, plain.head.input_quantizer.scale)
+
+
+def test_a_plan_that_leaves_everything_float_has_nothing_to_find_and_says_so_by_doing_nothing() -> None:
+    model = stillbit.quantize(nn.Sequential(nn.Linear(4, 3)), stillbit.Plan.uniform(32, 32, ends=32))
+    assert stillbit.calibrate(model, [torch.randn(2, 4)]).quantizers == 0

@@ -88,6 +88,9 @@ def _questions(asked: Predict, reading: Reading) -> Iterator[Question]:
 
 
 def _of_words(words: Sequence[str], reading: Reading) -> list[Question]:
+    file = next((word for word in words if " " not in word and Path(word).is_file()), None)
+    if file is not None:
+        raise ValueError(f"{file} is a file, and this model reads texts: --lines {file} takes a text a line")
     if not reading.pairs:
         return [Question(f"text {number}", (word,)) for number, word in enumerate(words, start=1)]
     if len(words) % 2:
@@ -137,8 +140,12 @@ def _fault(texts: tuple[str, ...]) -> str:
     return ""
 
 
+SHOWN = 200
+"""Letters of a text that a terminal gets."""
+
+
 def _show(console: Console, said: dict[str, Any], reading: Reading, *, apart: bool) -> None:
-    title = " | ".join(said["texts"])
+    title = " | ".join(text if len(text) <= SHOWN else f"{text[:SHOWN]}..." for text in said["texts"])
     if "number" in said:
         head(console, title, apart=apart)
         console.print(f"  {said['number']:.3f}")

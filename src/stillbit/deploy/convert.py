@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from stillbit.deploy.about import About, Reading
 from stillbit.deploy.file.packed import Packed, write
+from stillbit.deploy.inputs import Wanted
 from stillbit.deploy.program import Array
 from stillbit.deploy.proof.layers import Layer, layers_of
 from stillbit.deploy.proof.outcome import Proof
@@ -63,8 +64,9 @@ class Converted:
 
         ``print`` shows the proof, and its `Proof.failure` is None if all is as it was trained.
         """
+        taken = Wanted.of(self.program).taken(tuple(map(_array, given)))
         engines = {"exact": Integer(self.program, exact=True), "integer": self.runtime}
-        return prove(self.model, self.program, engines, tuple(map(_array, given)))
+        return prove(self.model, self.program, engines, taken)
 
 
 def convert(model: nn.Module, example: Example | None = None, *, about: About | None = None) -> Converted:

@@ -9,10 +9,9 @@ from stillbit.data.text_tables import Tables, check_pieces, check_task
 from stillbit.data.text_tasks import TextTask
 from stillbit.data.wordpiece import Pieces, fetch_pieces, read_pieces
 from stillbit.distill.panel import Expert, Reads
-from stillbit.methods.target import open_target
+from stillbit.methods.target import of_folder, open_target
 from stillbit.methods.texts import pieces_of
 from stillbit.models import encoders
-from stillbit.surgery.file import load
 
 
 class Reader(NamedTuple):
@@ -78,14 +77,8 @@ def _fitting(config: str, pieces: Pieces, task: TextTask) -> Tables:
 
 
 def _weighted(said: str, config: str) -> Any:
-    """A folder that stillbit saved holds a quantized model; any other, and the hub, a float one."""
-    if Path(said).is_dir():
-        try:
-            return load(said).eval()
-        except ValueError as error:
-            if "no stillbit structure" not in str(error) and "there is no file" not in str(error):
-                raise
-    return encoders.fetch(said, config).eval()
+    """A folder may hold a quantized model; the hub has float ones."""
+    return of_folder(Path(said)) if Path(said).is_dir() else encoders.fetch(said, config).eval()
 
 
 def _made(name: str, model: Any, pieces: Pieces, tables: Tables) -> Reader:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from stillbit.data.text_settings import TaskSettings
 from stillbit.layers.walk import quantizers
+from stillbit.deploy.file.packed import FORMAT
 from stillbit.methods import build
 from stillbit.methods.recipe import ModelSettings, Recipe
 from stillbit.methods.recipe_file import read
@@ -51,6 +52,8 @@ def _of_file(path: Path) -> Any:
     except ValueError as error:
         if "no stillbit structure" not in str(error):
             raise
+        if FORMAT.encode() in path.read_bytes()[:4096]:
+            raise ValueError(f"{path} is deployed, and no model to look into: give the run it came from") from None
         raise ValueError(
             f"{path} holds float weights, and not what model they are of: give the run they came from"
         ) from None

@@ -76,7 +76,7 @@ def calibrate(model: nn.Module, batches: Iterable[Any], rule: str | None = None,
 
 def _check(model: nn.Module, batches: Any, again: bool) -> list[Quantizer]:
     every = list(quantizers(model))
-    if not every:
+    if not every and not any(True for _ in quantized(model)):
         raise ValueError("calibrate needs a quantized model: call model = stillbit.quantize(model, 'w4a4') first")
     if isinstance(batches, Tensor):
         raise ValueError("calibrate takes an iterable of batches, got one tensor: write calibrate(model, [images])")

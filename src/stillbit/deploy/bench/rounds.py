@@ -168,7 +168,8 @@ def _of_file(path: Path, facts: Subject, asked: Asked) -> Iterator[Contender]:
     suffix = kind_of(path)
     kind: Any = {PACKED: "integer", IR: "openvino"}.get(suffix, "onnxruntime")
     for compiled in (False, True) if asked.compiled and kind == "integer" else (False,):
-        name = f"{kind}{' compiled' if compiled else ''}, {path.name}"
+        length = f" of {facts.inputs[0].dims[-1]} tokens" if facts.is_text else ""
+        name = f"{kind}{' compiled' if compiled else ''}, {path.name}{length}"
         shared: Any = {"threads": asked.threads, "subject": facts}
         yield Contender(name=name, kind=kind, source=str(path), compiled=compiled, **shared)
 
