@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stillbit.data.text_settings import TaskSettings
-from stillbit.layers.walk import quantizers
 from stillbit.deploy.file.packed import FORMAT
+from stillbit.layers.walk import quantizers
 from stillbit.methods import build
 from stillbit.methods.recipe import ModelSettings, Recipe
 from stillbit.methods.recipe_file import read
